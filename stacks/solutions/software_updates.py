@@ -15,6 +15,7 @@ from constructs import Construct
 from cdk_lambda_patterns import HardenedFunction
 from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.limits import check_choice
 from cdk_lambda_patterns.core.names import unique_name
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.core.permissions import acknowledge, grant_on_bucket, grant_on_objects
@@ -27,11 +28,40 @@ from stacks.pattern_stack import PatternStack, context
 _PORT: Final = 8080
 
 # The fleet that was there before CloudFront: files of a bucket, served by the web server of Python. The
-# manifest is copied first and shown last, so a machine never names a release that it does not have.
-_SYNC: Final = (
-    "aws s3 cp --only-show-errors s3://$BUCKET/manifest.json /srv/updates/.next"
-    " && aws s3 sync --only-show-errors s3://$BUCKET/releases /srv/updates/releases"
-    " && mv /srv/updates/.next /srv/updates/manifest.json"
+# manifest is copied first and shown last, so a machine never names a release that it does not have. It is
+# healthy after the first copy, also of a bucket without a manifest.
+_SYNC: Final = """\
+set -e
+mkdir -p /srv/updates
+list="aws s3api list-objects-v2 --no-paginate --query KeyCount"
+manifests=$($list --bucket "$BUCKET" --prefix manifest.json)
+if [ "$manifests" != 0 ]; then aws s3 cp --only-show-errors "s3://$BUCKET/manifest.json" /srv/next; fi
+aws s3 sync --only-show-errors "s3://$BUCKET/releases" /srv/updates/releases
+if [ -e /srv/next ]; then mv /srv/next /srv/updates/manifest.json; fi
+echo ok > /srv/updates/health
+"""
+
+# Files and nothing else: a list of the folder would name releases that are not announced.
+_SERVER: Final = f"""\
+import functools, os, urllib.parse
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+class Files(SimpleHTTPRequestHandler):
+    def send_head(self):
+        hidden = "/." in urllib.parse.unquote(self.path)
+        if hidden or not os.path.isfile(self.translate_path(self.path)):
+            return self.send_error(404)
+        return super().send_head()
+
+if __name__ == "__main__":
+    serve = functools.partial(Files, directory="/srv/updates")
+    ThreadingHTTPServer(("", {_PORT}), serve).serve_forever()
+"""
+
+# https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/origin-shield.html
+_SHIELDS: Final = (
+    *("us-east-1", "us-east-2", "us-west-2", "sa-east-1", "eu-central-1", "eu-west-1", "eu-west-2"),
+    *("ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "me-central-1"),
 )
 
 
@@ -68,12 +98,13 @@ class SoftwareUpdatesStack(PatternStack):
         grant_on_bucket(role, releases, "s3:ListBucket")
         commands = ec2.UserData.for_linux()
         commands.add_commands(
-            "mkdir -p /srv/updates && echo ok > /srv/updates/health",
+            f"cat > /srv/sync.sh <<'END'\n{_SYNC}END",
+            f"cat > /srv/server.py <<'END'\n{_SERVER}END",
             f"export BUCKET={releases.bucket_name}",
-            f"systemd-run --collect --property=Restart=always --property=RestartSec=5 --setenv=BUCKET "
-            f"sh -c '{_SYNC}'",
-            f"systemd-run --collect --property=Restart=always --property=DynamicUser=yes "
-            f"python3 -m http.server {_PORT} --directory /srv/updates",
+            "systemd-run --collect --property=Restart=always --property=RestartSec=5 --setenv=BUCKET "
+            "sh /srv/sync.sh",
+            "systemd-run --collect --property=Restart=always --property=DynamicUser=yes "
+            "python3 /srv/server.py",
         )
         template = ec2.LaunchTemplate(
             self,
@@ -156,10 +187,12 @@ class SoftwareUpdatesStack(PatternStack):
         region = context(
             self, "origin-shield-region", code, "a Region with Origin Shield, such as 'eu-west-1'"
         )
+        shield = region or self.region
+        check_choice(
+            "-c origin-shield-region", shield, _SHIELDS
+        )  # of a Region known only later: by CloudFront
         return origins.VpcOrigin.with_vpc_origin(
-            origin,
-            domain_name=balancer.load_balancer_dns_name,
-            origin_shield_region=region or self.region,
+            origin, domain_name=balancer.load_balancer_dns_name, origin_shield_region=shield
         )
 
     def _make_distribution(self, origin: cloudfront.IOrigin) -> cloudfront.Distribution:
@@ -183,15 +216,23 @@ class SoftwareUpdatesStack(PatternStack):
             # Every request asks the origin whether the manifest has changed; if the origin fails, the last
             # one is served. A maximum of 0 would switch the cache off, and with it that.
             default_behavior=behavior(self._cache_policy("Manifest", none, Duration.seconds(1))),
-            additional_behaviors={"/releases/*": behavior(self._cache_policy("Release", year, year))},
+            additional_behaviors={
+                "/releases/*": behavior(self._cache_policy("Release", year, year, compressed=False))
+            },
             # A file that a machine does not have yet is asked for again, and not missing for 10 seconds.
             error_responses=[cloudfront.ErrorResponse(http_status=404, ttl=none)],
         )
         acknowledge_demonstration(distribution)
         return distribution
 
-    def _cache_policy(self, name: str, default: Duration, longest: Duration) -> cloudfront.CachePolicy:
-        """Make a policy without headers, cookies and query strings in the key: a path is a file."""
+    def _cache_policy(
+        self, name: str, default: Duration, longest: Duration, compressed: bool = True
+    ) -> cloudfront.CachePolicy:
+        """Make a policy without headers, cookies and query strings in the key: a path is a file.
+
+        With compression, Accept-Encoding is in the key, so that a path is up to four objects. Releases are
+        compressed already.
+        """
         return cloudfront.CachePolicy(
             self,
             name,
@@ -199,8 +240,8 @@ class SoftwareUpdatesStack(PatternStack):
             min_ttl=Duration.seconds(0),
             default_ttl=default,
             max_ttl=longest,
-            enable_accept_encoding_gzip=True,
-            enable_accept_encoding_brotli=True,
+            enable_accept_encoding_gzip=compressed,
+            enable_accept_encoding_brotli=compressed,
         )
 
     def _admit_cloudfront(

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from ministack.services import cloudfront
 
 from helpers.http import Endpoint, HttpResponse
 from localaws import LocalAws
@@ -72,7 +73,11 @@ class Origin:
                 status = 500 if origin.fails else status
                 body = b"" if status == 304 or self.command == "HEAD" else f"{len(origin.asked)}".encode()
                 self.send_response(status)
-                self.send_header(*(("Last-Modified", modified) if "dated" in self.path else ("ETag", etag)))
+                if "bare" not in self.path:
+                    self.send_header(
+                        *(("Last-Modified", modified) if "dated" in self.path else ("ETag", etag))
+                    )
+                self.send_header("Set-Cookie", "session=first")
                 if "stale" in self.path:
                     unless = ", stale-if-error=0" if "never" in self.path else ""
                     self.send_header("Cache-Control", f"max-age=0{unless}")
@@ -131,7 +136,9 @@ def distribution(
     """A distribution with this cache policy before the origin."""
     custom = {"HTTPPort": origin.port, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"}
     shield = settings.pop("shield", None)
-    more = {"OriginShield": {"Enabled": True, "OriginShieldRegion": shield}} if shield else {}
+    if isinstance(shield, str):
+        shield = {"Enabled": True, "OriginShieldRegion": shield}
+    more = {"OriginShield": shield} if shield else {}
     behavior = {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all"} | (
         {"CachePolicyId": policy} if policy else {}
     )
@@ -238,8 +245,81 @@ def test_an_expired_object_is_served_if_the_origin_fails(
     kept, never, unknown = (through.get(path) for path in (*paths, "/stale-unknown"))
     assert (kept.status, kept.body, kept.header("x-cache")) == (200, first[0], "Hit from cloudfront")
     assert (never.status, unknown.status) == (500, 500)
+    assert (through.get("/stale-if").body, [path for _, path, _ in origin.asked].count("/stale-if")) == (
+        first[0],
+        2,
+    )
+
+
+@pytest.mark.local
+def test_the_origin_is_asked_again_after_the_error_caching_minimum_ttl(
+    local_aws: LocalAws, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here of nothing. An object without ETag and Last-Modified is stored for a failure, too."""
+    items = [{"ErrorCode": 500, "ErrorCachingMinTTL": 0}]
+    errors = {"Quantity": 1, "Items": items}
+    through = distribution(local_aws, origin, cache_policy(local_aws), CustomErrorResponses=errors)
+    paths = ("/stale-now", "/stale-bare")
+    first = [through.get(path).body for path in paths]
+    monkeypatch.setattr(origin, "fails", True)
+    assert [through.get(path).body for path in paths] == first
     monkeypatch.setattr(origin, "fails", False)
-    assert through.get("/stale-if").header("x-cache") == "RefreshHit from cloudfront"
+    assert through.results(*paths) == ["RefreshHit", "Miss"]
+
+
+@pytest.mark.parametrize(("error", "status"), [("OriginTimeout", 504), ("OriginUnreachable", 502)])
+@pytest.mark.parametrize(("seconds", "asked"), [(10, 1), (0, 2)])
+def test_that_an_origin_is_not_reached_is_cached(error: str, status: int, seconds: int, asked: int) -> None:
+    now = Exchange({"Id": f"{error}-{seconds}"}, {}, "127.0.0.1", behavior={"ttls": {}})
+    now.errors[status] = seconds
+    kind: type[Exception] = getattr(cloudfront, error)
+    requests: list[int] = []
+
+    async def origin(_known: object) -> Any:
+        requests.append(1)
+        raise kind("x")
+
+    for _ in range(2):
+        with pytest.raises(kind):
+            asyncio.run(cache._lookup(now, (), "GET", "/", origin))
+    assert len(requests) == asked
+
+
+@pytest.mark.parametrize(("path", "kept"), [("/a", False), ("/*", False), ("/b", True)])
+def test_what_is_invalidated_while_it_is_fetched_is_not_stored(path: str, kept: bool) -> None:
+    now = Exchange({"Id": f"meanwhile-{path}"}, {}, "127.0.0.1", behavior={"ttls": {}})
+
+    async def origin(_known: object) -> Any:
+        cache._forget_paths(now.distribution["Id"], [path])
+        return cache._Stored((200, "OK", {}, b"old"), 0, 9e9, "/a")
+
+    assert asyncio.run(cache._lookup(now, (), "GET", "/a", origin))[0].response[3] == b"old"
+    assert bool(cache._cache[now.distribution["Id"]]) == kept
+
+
+@pytest.mark.local
+def test_a_cookie_of_the_origin_needs_a_behavior_that_forwards_cookies(
+    local_aws: LocalAws, origin: Origin, plain: Distribution
+) -> None:
+    """Also where nothing is cached."""
+    cookies: Any = {"CookieBehavior": "all"}
+    forwarding = distribution(local_aws, origin, cache_policy(local_aws, CookiesConfig=cookies))
+    viewer = {"OriginRequestPolicyId": "216adef6-5c7f-47e4-b989-5492eafa07d3"}  # Managed-AllViewer
+    off, on = (
+        distribution(local_aws, origin, DISABLED),
+        distribution(local_aws, origin, DISABLED, behavior=viewer),
+    )
+    sent = [one.get("/cookie").header("set-cookie") for one in (plain, plain, off, forwarding, on)]
+    assert sent == ["", "", "", "session=first", "session=first"]
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("region", [{"OriginShieldRegion": "eu-north-1"}, {}])
+def test_origin_shield_needs_a_region_that_has_it(
+    local_aws: LocalAws, origin: Origin, region: dict[str, str]
+) -> None:
+    with pytest.raises(ClientError, match="Origin Shield is in us-east-1"):
+        distribution(local_aws, origin, shield={"Enabled": True, **region})
 
 
 # --- Edge locations, Origin Shield and simultaneous requests
@@ -299,7 +379,7 @@ def test_simultaneous_requests_are_collapsed(header: str, minimum: int, expected
             headers = {"cache-control": header} if header else {}
             return cache._Stored((200, "OK", headers, b"x"), 0, 0, "/")
 
-        viewers = [asyncio.create_task(cache._lookup(now, (header,), "GET", origin)) for _ in range(4)]
+        viewers = [asyncio.create_task(cache._lookup(now, (header,), "GET", "/", origin)) for _ in range(4)]
         for _ in range(3):  # each viewer starts, then waits
             await asyncio.sleep(0)
         assert asked == 1
@@ -475,8 +555,24 @@ def test_an_invalidation_removes_what_it_names(local_aws: LocalAws, origin: Orig
     assert through.results(*paths) == ["Miss", "Hit", "Hit", "Hit"]
     through.invalidate("/i/*")
     assert through.results(*paths) == ["Miss", "Miss", "Miss", "Hit"]
-    with pytest.raises(ClientError, match="invalid invalidation paths"):
-        through.invalidate("j")
+    for wrong in ("j", "/*/x", "/" + "x" * 4_000):
+        with pytest.raises(ClientError, match="invalid invalidation paths"):
+            through.invalidate("/i/a", wrong)
+    with pytest.raises(ClientError, match="no invalidation paths"):
+        through.invalidate()
+    client, batch = local_aws.client("cloudfront"), {"CallerReference": uuid.uuid4().hex}
+    with pytest.raises(ClientError, match="InconsistentQuantities"):
+        client.create_invalidation(
+            DistributionId=through.id,
+            InvalidationBatch={**batch, "Paths": {"Quantity": 2, "Items": ["/i/a"]}},
+        )
+    for path in ("/i/a", "/i/b"):
+        given = {**batch, "Paths": {"Quantity": 1, "Items": [path]}}
+        if path == "/i/b":
+            with pytest.raises(ClientError, match="InvalidationBatchAlreadyExists"):
+                client.create_invalidation(DistributionId=through.id, InvalidationBatch=given)
+        else:
+            client.create_invalidation(DistributionId=through.id, InvalidationBatch=given)
 
 
 @pytest.mark.local

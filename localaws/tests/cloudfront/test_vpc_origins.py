@@ -369,7 +369,13 @@ def test_the_last_vpc_origin_takes_the_security_group_with_it(shop: Shop) -> Non
     assert states == {"terminated"}
 
 
-@pytest.mark.parametrize("url", ["", "http://example.com:80", "http://127.0.0.1", "https://127.0.0.1:1", 80])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "http://example.com:80", "http://127.0.0.1", "https://127.0.0.1:1", 80),
+        *("http://127.0.0.1:1/?a=1", "http://127.0.0.1:1#a", "http://me:secret@127.0.0.1:1"),
+    ],
+)
 def test_a_server_is_on_this_machine(local_aws: LocalAws, url: Any) -> None:
     with pytest.raises(ValueError, match="HTTP server on this machine"), local_aws.instances_answer("g", url):
         pass

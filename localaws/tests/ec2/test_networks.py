@@ -481,3 +481,28 @@ def test_an_instance_of_a_network_that_does_not_exist_is_refused(
             local_aws,
             {"Instance": {"Type": "AWS::EC2::Instance", "Properties": {"ImageId": "ami-1"} | wrong}},
         )
+
+
+@pytest.mark.local
+def test_rules_are_revoked_as_they_are_described(local_aws: LocalAws) -> None:
+    """With the description and the account of a source, which do not count."""
+    ec2 = local_aws.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/24")["Vpc"]["VpcId"]
+    made = [
+        ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"] for name in "ab"
+    ]
+    group, other = made
+    sources: list[dict[str, object]] = [
+        {"UserIdGroupPairs": [{"GroupId": other, "Description": "other"}]},
+        {"IpRanges": [{"CidrIp": "203.0.113.0/24", "Description": "office"}]},
+        {"PrefixListIds": [{"PrefixListId": "pl-0123456789abcdef0", "Description": "list"}]},
+    ]
+    for source in sources:
+        permission = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, **source}
+        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
+        (found,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+        ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=found["IpPermissions"])
+        assert ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"] == []
+    for one in made:
+        ec2.delete_security_group(GroupId=one)
+    ec2.delete_vpc(VpcId=vpc)

@@ -186,6 +186,6 @@ ROLES: tuple[Covered, ...] = (
 
 
 def leftovers(stack: DeployedStack) -> list[str]:
-    """Return the releases and the manifest that a run or a drill left behind."""
+    """Return the releases and the manifest in the bucket, which a run or a drill left behind."""
     found = stack.client("s3").list_objects_v2(Bucket=stack.output("BucketName")).get("Contents", [])
     return [f"file: {one['Key']}" for one in found]

@@ -20,7 +20,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     story = Story("The fleet fails in parts, and as a whole", stack.tell)
     seen: dict[str, Any] = {}
     with updates(stack) as vendor:
-        for version in ("2.0", "2.1", "2.2", "2.3"):
+        for version in ("2.0", "2.1", "2.2", "2.3", "2.4"):
             vendor.upload(version)
         vendor.announce("2.0")
         vendor.wait_for("2.0")
@@ -34,17 +34,14 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         story.say(f"Machine {lost} was terminated: the other one answered, and the group started a new one.")
         with _shut_out(stack):
             seen |= _asked(vendor, "CloudFront shut out", unknown="2.3")
-        seen["CloudFront admitted again"] = vendor.get(vendor.path("2.3")).status
+        # Not 2.3: its 504 is cached for 10 seconds, as is the answer of the last manifest.
+        seen["CloudFront admitted again"] = vendor.get(vendor.path("2.4")).status
         story.say("Without its rule CloudFront gets no connection: 504 for what is not in the cache.")
-    with updates(stack) as vendor:
-        vendor.upload("3.0")
-        vendor.announce("3.0")
-        vendor.wait_for("3.0")
-    seen |= _asked(vendor, "fleet gone", unknown="3.1")  # nothing listens any more
+    seen |= _asked(vendor, "fleet gone", unknown="2.5")  # nothing listens any more
     story.say("With nothing listening on the fleet, clients still get the last manifest and its release.")
     for name, value in seen.items():
         story.fact(name, value)
-    expected = [len(EDGES), 200, "2.0", 200, 504, 200, "3.0", 200, 502]
+    expected = [len(EDGES), 200, "2.0", 200, 504, 200, "2.0", 200, 502]
     require(list(seen.values()) == expected, f"saw {seen}")
     return story.outcome()
 

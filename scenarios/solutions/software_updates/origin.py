@@ -75,7 +75,7 @@ def origin(stack: DeployedStack) -> Iterator[Requests | None]:
 
 def _handler(s3: Any, bucket: str, requests: Requests) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        """As `python3 -m http.server`: with `Last-Modified`, without `ETag` and `Cache-Control`."""
+        """As the machines' web server: with `Last-Modified`, without `ETag` and `Cache-Control`."""
 
         def do_GET(self) -> None:
             requests.note(self.path)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from botocore.exceptions import ClientError
+
 from scenarios.framework import DeployedStack, NotYet, require
 from scenarios.solutions.software_updates.origin import Requests, origin
 from scenarios.support.endpoints import Endpoint, HttpResponse
@@ -18,12 +20,19 @@ _EDGE = "X-Localaws-Edge"
 _MANIFEST = "manifest.json"
 
 
+# Says that a manifest is the scenario's own: one of a user is neither replaced nor deleted.
+_MADE = {"made-by": "scenario"}
+
+
 class Updates:
     """The releases of one run, which end with it.
 
     Args:
         stack: The deployed stack.
         requests: What the origin was asked for; None in a real account.
+
+    Raises:
+        ScenarioFailed: The bucket has a manifest of another author.
     """
 
     def __init__(self, stack: DeployedStack, requests: Requests | None) -> None:
@@ -31,6 +40,21 @@ class Updates:
         self._s3, self._bucket = stack.client("s3"), stack.output("BucketName")
         self._endpoint = Endpoint.of(stack, f"https://{stack.output('DomainName')}")
         self._keys: list[str] = []
+        require(
+            self._manifest_is_ours(),
+            f"s3://{self._bucket}/{_MANIFEST} names a release of yours, and this would send its clients to "
+            "test versions: use a stack that has released nothing",
+        )
+
+    def _manifest_is_ours(self) -> bool:
+        """Whether there is no manifest, or one that a run has left behind."""
+        try:
+            found = self._s3.head_object(Bucket=self._bucket, Key=_MANIFEST)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
+            return True
+        return bool(found["Metadata"] == _MADE)
 
     def path(self, version: str) -> str:
         """Return the path of a version's file, which never changes."""
@@ -49,7 +73,7 @@ class Updates:
         """
         time.sleep(1 - time.time() % 1)  # to the next second, however long it takes
         text = json.dumps({"version": version, "file": self.path(version)})
-        self._s3.put_object(Bucket=self._bucket, Key=_MANIFEST, Body=text.encode())
+        self._s3.put_object(Bucket=self._bucket, Key=_MANIFEST, Body=text.encode(), Metadata=_MADE)
 
     def get(self, path: str, edge: str = EDGES[0]) -> HttpResponse:
         """The answer to a client at an edge location."""
@@ -78,7 +102,7 @@ class Updates:
 
     def delete(self) -> None:
         """Delete what the run has published."""
-        for key in (*self._keys, _MANIFEST):
+        for key in (*self._keys, *([_MANIFEST] if self._manifest_is_ours() else [])):
             self._s3.delete_object(Bucket=self._bucket, Key=key)
 
 

@@ -61,18 +61,29 @@ def test_a_missing_property_is_named(properties: dict[str, Any]) -> None:
 
 def test_clients_keep_versioned_files_and_ask_for_the_manifest() -> None:
     """And the result is one that CloudFront accepts."""
-    uris = ["/releases/1.0/app.bin", "/manifest.json", "/", "/releases"]
+    kept, not_kept = "public, max-age=31536000, immutable", "no-cache"
+    expected = {
+        ("/releases/1.0/app.bin", 200): kept,
+        ("/releases/1.0/app.bin", 206): kept,
+        ("/releases/1.0/app.bin", 304): kept,
+        ("/releases/1.0", 301): not_kept,
+        ("/releases/../manifest.json", 200): not_kept,
+        ("/releases/%2E%2e/manifest.json", 200): not_kept,
+        ("/releases/.next", 200): not_kept,
+        ("/manifest.json", 200): not_kept,
+        ("/", 200): not_kept,
+        ("/releases", 200): not_kept,
+    }
     events = [
         {
             "context": {"eventType": "viewer-response"},
             "request": {"uri": uri, "headers": {}},
-            "response": {"statusCode": 200, "headers": {"cache-control": {"value": "private"}}},
+            "response": {"statusCode": status, "headers": {"cache-control": {"value": "private"}}},
         }
-        for uri in uris
+        for uri, status in expected
     ]
     script = f"{SOURCE.read_text()}; console.log(JSON.stringify({json.dumps(events)}.map(handler)))"
     ran = subprocess.run(["node", "-e", script], check=True, capture_output=True, text=True)
     results = json.loads(ran.stdout)
-    kept = [one["headers"]["cache-control"]["value"] for one in results]
-    assert kept == ["public, max-age=31536000, immutable", "no-cache", "no-cache", "no-cache"]
-    assert [problem(one, event) for one, event in zip(results, events, strict=True)] == [None] * 4
+    assert [one["headers"]["cache-control"]["value"] for one in results] == list(expected.values())
+    assert [problem(one, event) for one, event in zip(results, events, strict=True)] == [None] * len(events)

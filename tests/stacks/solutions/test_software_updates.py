@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+from http.client import HTTPConnection
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+from aws_cdk import App
 
+from stacks.catalogue import find
+from stacks.solutions import software_updates
 from tests.templates import Assembly, Resources
 
 
@@ -57,3 +65,54 @@ def test_machines_are_reached_by_the_load_balancer_only_and_ask_for_tokens(stack
     assert data["MetadataOptions"] == {"HttpTokens": "required"}
     assert data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is True
     assert stack.only("AWS::AutoScaling::AutoScalingGroup")["HealthCheckType"] == "ELB"
+
+
+def test_machines_are_healthy_once_they_have_files(stack: Resources) -> None:
+    data = str(stack.only("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]["UserData"])
+    assert data.count("/health") == 1
+    *_, sync, last = software_updates._SYNC.splitlines()
+    assert ("mv /srv/next" in sync, last) == (True, "echo ok > /srv/updates/health")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/releases/1.0/app.bin", 200),
+        ("/", 404),
+        ("/releases", 404),
+        ("/releases/", 404),
+        ("/.next", 404),
+        ("/%2Enext", 404),
+        ("/releases/../manifest.json", 404),
+        ("/manifest.json", 200),
+        ("/manifest.json/", 404),
+    ],
+)
+def test_machines_serve_files_and_list_nothing(files: int, path: str, status: int) -> None:
+    connection = HTTPConnection("127.0.0.1", files)
+    connection.request("GET", path)
+    assert connection.getresponse().status == status
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder: Path = tmp_path_factory.mktemp("served")
+    (folder / "releases/1.0").mkdir(parents=True)
+    for name in ("releases/1.0/app.bin", "manifest.json", ".next"):
+        (folder / name).write_text("x")
+    program: dict[str, Any] = {"__name__": "server"}
+    exec(software_updates._SERVER, program)  # noqa: S102 (what the machines run)
+    program["Files"].log_message = lambda *_: None
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(program["Files"], directory=str(folder)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("region", "shield"), [("eu-north-1", ""), ("eu-west-1", "us-west-1")])
+def test_a_region_without_origin_shield_is_refused(region: str, shield: str) -> None:
+    app = App(context={"region": region, "origin-shield-region": shield})
+    with pytest.raises(ValueError, match=f"origin-shield-region='{shield or region}': choose one of"):
+        software_updates.SoftwareUpdatesStack(app, find("software-updates"))

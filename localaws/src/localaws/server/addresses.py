@@ -28,6 +28,7 @@ def check_server(url: str) -> None:
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
         complete = parts.scheme == "http" and bool(parts.port) and not parts.path.strip("/")
+        complete = complete and not (parts.query or parts.fragment or "@" in parts.netloc)
     except ValueError:
         loopback = complete = False
     if not (loopback and complete):

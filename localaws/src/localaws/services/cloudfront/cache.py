@@ -23,9 +23,13 @@ Faithful to:
 - Requests for one object that arrive while it is fetched wait for that response (request collapsing), unless
   the minimum is 0 and the response says `no-store`, `no-cache`, `private`, `max-age=0` or `s-maxage=0`.
 - If the origin is not reached or returns 5xx, an expired object is served instead, for as long as its
-  `stale-if-error` says, and without that for any time.
-- An invalidation removes what its paths match. They include the query string, and may end with `*`. A path
-  that does not start with `/` is refused.
+  `stale-if-error` says, and without that for any time. The origin is asked again after the error caching
+  minimum TTL of the status; so is one without such an object, whose 502 or 504 is cached as long.
+- `Set-Cookie` of an origin is removed, unless cookies are forwarded to it.
+- An invalidation removes what its paths match, also what is being fetched. They include the query string, and
+  may end with `*`. The API refuses wrong paths: without `/` at the start, with `*` elsewhere than at the end,
+  with more than 4,000 characters; none of them, and a wrong number.
+- Origin Shield needs a Region that has it.
 
 Between cache and origin is `_fetch_from_origin` of the emulator, which this module encloses: it is called
 on a miss only, and what it returns is stored. The triggers origin-request and origin-response belong there;
@@ -70,6 +74,11 @@ Key = tuple[Any, ...]
 
 _DAY, _YEAR = 86_400, 31_536_000
 _ERROR_SECONDS = 10
+_LONGEST_PATH = 4_000
+_SHIELDS = (
+    *("us-east-1", "us-east-2", "us-west-2", "sa-east-1", "eu-central-1", "eu-west-1", "eu-west-2"),
+    *("ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "me-central-1"),
+)
 _ERRORS = {404, 410, 414, 500, 501, 502, 503, 504}
 _ERRORS_IF_ASKED = {400, 403, 405, 412, 415}  # with `max-age`, or a time in the distribution
 _NOT_IF_REFUSED = {404, 410, 414, 501}  # not with `no-store`, `no-cache` or `private`
@@ -108,10 +117,12 @@ class _Stored:
     expires: float
     path: str  # with the query string, as invalidations name it
     refreshed: bool = False  # it is what had expired
+    retry: float = 0  # served until then because the origin fails, although it has expired
+    failure: Exception | None = None  # in place of a response: the origin is not reached
 
     @property
     def is_fresh(self) -> bool:
-        return self.expires > time.time()
+        return max(self.expires, self.retry) > time.time()
 
     @property
     def validators(self) -> Headers:
@@ -147,6 +158,17 @@ def _dataplane_origin(stock: Callable[..., dict[str, Any]], origin_el: Any) -> d
     enabled = shield is not None and cloudfront._text(shield, "Enabled").lower() == "true"
     region = cloudfront._text(shield, "OriginShieldRegion") if enabled else ""
     return {**stock(origin_el), "shield": region}
+
+
+@around(cloudfront, "_distribution_vpc_origin_error", after=["cloudfront.lambda_edge"])
+def _refusal(stock: Callable[[Any], Any], config_el: Any) -> Any:
+    """Refuse Origin Shield where it is not, in a distribution that is created or updated."""
+    for shield in (one for one in config_el.iter() if one.tag.rpartition("}")[2] == "OriginShield"):
+        region = cloudfront._text(shield, "OriginShieldRegion")
+        if cloudfront._text(shield, "Enabled").lower() == "true" and region not in _SHIELDS:
+            text = f"OriginShieldRegion {region or 'is missing'}: Origin Shield is in {', '.join(_SHIELDS)}."
+            return cloudfront._error("InvalidArgument", text, 400)
+    return stock(config_el)
 
 
 @around(provisioners, "_cf_distribution_config", after=["cloudfront.lambda_edge"])
@@ -267,7 +289,7 @@ async def _fetch_from_origin(
         return await fetch(headers)
     limits = _limits(now.behavior)
     if limits[2] == 0 or method not in now.behavior["cached_methods"] or "range" in headers:
-        return _resulting(now, await fetch(headers), now.result)
+        return _resulting(now, _without_cookies(now.behavior, await fetch(headers)), now.result)
 
     headers = _with_normalised_encoding(now, headers)
     key = (method == "OPTIONS", uri, *cache_key(now.behavior, query_string, headers))
@@ -281,17 +303,18 @@ async def _fetch_from_origin(
             status, reason, had, content = known.response
             fresh = {name: value for name, value in response[2].items() if name != "content-length"}
             response = (status, reason, {**had, **fresh}, content)
+        response = _without_cookies(now.behavior, response)
         seconds = seconds_of(response, limits, now.errors)
         return _Stored(response, time.time(), time.time() + seconds, path, refreshed=same)
 
     async def from_shield(known: _Stored | None) -> _Stored:
-        found, _ = await _lookup(now, (origin["shield"], *key), method, from_origin)
+        found, _ = await _lookup(now, (origin["shield"], *key), method, path, from_origin)
         same = known is not None and bool(known.validators) and known.validators == found.validators
         return replace(found, refreshed=same)
 
     shield = origin.get("shield")
     stored, result = await _lookup(
-        now, (f"edge {now.edge}", *key), method, from_shield if shield else from_origin
+        now, (f"edge {now.edge}", *key), method, path, from_shield if shield else from_origin
     )
     response = _conditional(stored, method, asked, aged=result == "Hit")
     return _resulting(now, response, f"{result} from cloudfront")
@@ -300,24 +323,35 @@ async def _fetch_from_origin(
 Upstream = Callable[["_Stored | None"], Awaitable["_Stored"]]
 
 
-async def _lookup(now: Exchange, key: Key, method: str, upstream: Upstream) -> tuple[_Stored, str]:
-    """An object in a cache, fetched if it is not there or has expired; and Hit, RefreshHit or Miss."""
+async def _lookup(now: Exchange, key: Key, method: str, path: str, upstream: Upstream) -> tuple[_Stored, str]:
+    """An object in a cache, fetched if it is not there or has expired; and Hit, RefreshHit or Miss.
+
+    Raises:
+        OriginTimeout: The origin was not reached, now or a short time ago.
+        OriginUnreachable: The same.
+    """
     distribution = now.distribution["Id"]
     cache = _cache.setdefault(distribution, {})
     known = cache.get(key)
     if known is not None and known.is_fresh:
+        if known.failure is not None:
+            raise known.failure
         return known, "Hit"
+    if known is not None and known.failure is not None:
+        known = None
     if (underway := _underway.get((distribution, key))) is not None and method != "HEAD":
         found = await asyncio.shield(underway)
         if _may_be_shared(found.response, _limits(now.behavior)[0]):
             return found, "Hit"
     # A task of its own: those that wait get the response also when the first viewer has gone.
-    task = asyncio.create_task(_fetched(cache, key, method, known, upstream))
+    task = asyncio.create_task(
+        _fetched(cache, (distribution, key), path, known, upstream, now.errors), name=path
+    )
     if method != "HEAD":
         _underway[distribution, key] = task
         task.add_done_callback(lambda done: _over((distribution, key), done))
     stored = await asyncio.shield(task)
-    if stored is known:
+    if known is not None and stored.response is known.response:
         return stored, "Hit"  # expired, in place of an error
     return stored, "RefreshHit" if stored.refreshed else "Miss"
 
@@ -330,19 +364,36 @@ def _over(key: tuple[str, Key], task: asyncio.Task[_Stored]) -> None:
 
 
 async def _fetched(
-    cache: dict[Key, _Stored], key: Key, method: str, known: _Stored | None, upstream: Upstream
+    cache: dict[Key, _Stored],
+    place: tuple[str, Key],
+    path: str,
+    known: _Stored | None,
+    upstream: Upstream,
+    errors: Mapping[int, int],
 ) -> _Stored:
+    """Fetch an object, and keep it; also that the origin fails, so that it is not asked all the time."""
+
+    def keep(stored: _Stored) -> _Stored:
+        # Not the answer to HEAD, and not what was invalidated meanwhile.
+        if _underway.get(place) is asyncio.current_task():
+            cache[place[1]] = stored
+        return stored
+
+    def until(status: int) -> float:
+        return time.time() + errors.get(status, _ERROR_SECONDS)
+
     try:
         stored = await upstream(known)
-    except (cloudfront.OriginTimeout, cloudfront.OriginUnreachable):
-        if known is None or not _may_be_stale(known):
-            raise
-        return known
+    except (cloudfront.OriginTimeout, cloudfront.OriginUnreachable) as error:
+        failed_until = until(504 if isinstance(error, cloudfront.OriginTimeout) else 502)
+        if known is not None and _may_be_stale(known):
+            return keep(replace(known, retry=failed_until))
+        keep(_Stored((0, "", {}, b""), time.time(), failed_until, path, failure=error))
+        raise
     if known is not None and stored.response[0] >= 500 and _may_be_stale(known):
-        return known
-    keeps = stored.is_fresh or _may_be_revalidated(stored.response)
-    if method != "HEAD" and stored.response[0] != 304 and keeps:
-        cache[key] = stored
+        return keep(replace(known, retry=until(stored.response[0])))
+    if stored.response[0] != 304 and (stored.is_fresh or _may_be_stored(stored.response)):
+        keep(stored)
     return stored
 
 
@@ -397,6 +448,25 @@ def cache_key(behavior: dict[str, Any], query_string: str, headers: Mapping[str,
         tuple(sorted((name, value["value"]) for name, value in given.items() if cookie(name))),
         headers.get("accept-encoding", "") if _encodings(behavior) else "",
     )
+
+
+def _without_cookies(behavior: dict[str, Any], response: Response) -> Response:
+    """A response without `Set-Cookie`, unless the behavior forwards cookies to the origin."""
+    status, reason, headers, body = response
+    if _forwards_cookies(behavior):
+        return response
+    return status, reason, {name: value for name, value in headers.items() if name != "set-cookie"}, body
+
+
+def _forwards_cookies(behavior: dict[str, Any]) -> bool:
+    legacy = behavior.get("forwarded_values") or {}
+    if not behavior.get("cache_policy_id"):
+        return bool(legacy.get("cookies_forward", "none") != "none")
+    cached = cloudfront.cache_policy_params(behavior["cache_policy_id"]) or {}
+    origin = behavior.get("origin_request_policy_id")
+    forwarded = cloudfront.origin_request_policy_config(origin) if origin else None
+    kinds = {cached.get("CookieBehavior", "none"), (forwarded or {}).get("CookieBehavior", "none")}
+    return kinds != {"none"}
 
 
 def _encodings(behavior: dict[str, Any]) -> list[str]:
@@ -469,10 +539,10 @@ def _asked_seconds(headers: Mapping[str, Any]) -> float | None:
         return 0
 
 
-def _may_be_revalidated(response: Response) -> bool:
+def _may_be_stored(response: Response) -> bool:
+    """Whether an expired object is stored: to revalidate it, and for when the origin fails."""
     status, _, headers, _ = response
-    refused = {"no-store", "private"} & _directives(headers).keys()
-    return status == 200 and bool({"etag", "last-modified"} & headers.keys()) and not refused
+    return status == 200 and not {"no-store", "private"} & _directives(headers).keys()
 
 
 # --- Invalidations
@@ -484,15 +554,33 @@ def _create_invalidation(stock: Callable[..., Any], dist_id: str, body: bytes) -
     paths_el = cloudfront._find(batch, "Paths") if batch is not None else None
     items = cloudfront._find(paths_el, "Items") if paths_el is not None else None
     paths = [item.text or "" for item in items] if items is not None else []
-    if dist_id in cloudfront._distributions and not all(path.startswith("/") for path in paths):
-        message = "Your request contains one or more invalid invalidation paths."
-        return cloudfront._error("InvalidArgument", message, 400)
+    if dist_id in cloudfront._distributions and batch is not None:
+        if not all(map(_may_be_invalidated, paths)):
+            message = "Your request contains one or more invalid invalidation paths."
+            return cloudfront._error("InvalidArgument", message, 400)
+        if not paths:
+            return cloudfront._error("InvalidArgument", "Your request contains no invalidation paths.", 400)
+        quantity = cloudfront._text(paths_el, "Quantity")
+        if quantity != str(len(paths)):
+            message = f"Quantity is {quantity or 'missing'}, and there are {len(paths)} paths."
+            return cloudfront._error("InconsistentQuantities", message, 400)
     answer = stock(dist_id, body)
     if answer[0] == 201:
-        cache = _cache.get(dist_id, {})
-        for key in [key for key, entry in cache.items() if any(_matches(path, entry.path) for path in paths)]:
-            del cache[key]
+        _forget_paths(dist_id, paths)
     return answer
+
+
+def _forget_paths(distribution: str, paths: list[str]) -> None:
+    cache = _cache.get(distribution, {})
+    for key in [key for key, entry in cache.items() if any(_matches(path, entry.path) for path in paths)]:
+        del cache[key]
+    for place, task in list(_underway.items()):  # what is being fetched is not stored any more
+        if place[0] == distribution and any(_matches(path, task.get_name()) for path in paths):
+            del _underway[place]
+
+
+def _may_be_invalidated(path: str) -> bool:
+    return path.startswith("/") and len(path) <= _LONGEST_PATH and "*" not in path[:-1]
 
 
 def _matches(path: str, cached: str) -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 
 from ministack.services import ec2
 
-from localaws.patching import around
+from localaws.patching import around, replaces
 
 _TCP = ("tcp", "6")
 _EVERYWHERE = ipaddress.ip_network("0.0.0.0/0")
@@ -93,3 +93,22 @@ def _within(subnets: Collection[str], ranges: Iterable[Any]) -> bool:
     blocks = [ipaddress.ip_network(ec2._subnets[one]["CidrBlock"]) for one in subnets if one in ec2._subnets]
     known = list(ranges)
     return bool(blocks) and all(any(block.subnet_of(one) for one in known) for block in blocks)
+
+
+# --- Rules as they are described
+
+
+@replaces(ec2, "_strip_descriptions")
+def _strip_descriptions(rule: dict[str, Any]) -> dict[str, Any]:
+    """What of a rule decides whether two are the same: not their descriptions, accounts and names."""
+    lists = {
+        "IpRanges": "CidrIp",
+        "Ipv6Ranges": "CidrIpv6",
+        "PrefixListIds": "PrefixListId",
+        "UserIdGroupPairs": "GroupId",
+    }
+    same: dict[str, Any] = {name: rule.get(name) for name in ("IpProtocol", "FromPort", "ToPort")}
+    for kind, name in lists.items():
+        sources = (one.get(name) or one if isinstance(one, dict) else one for one in rule.get(kind) or [])
+        same[kind] = sorted(map(str, sources))
+    return same
