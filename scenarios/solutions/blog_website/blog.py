@@ -78,7 +78,13 @@ class Blog:
         self.pictures.__exit__(kind, error, trace)
 
     def publish(self) -> None:
-        """Put the files of the site into its bucket, as `aws s3 sync` does, and a post with each picture."""
+        """Put the files of the site into its bucket, as `aws s3 sync` does, and a post with each picture.
+
+        Raises:
+            ScenarioFailed: The bucket has a site already, which the files would overwrite.
+        """
+        there = self._s3.list_objects_v2(Bucket=self.stack.output("SiteBucketName"), MaxKeys=1)
+        require(there["KeyCount"] == 0, "the bucket has a site: verify a stack without one, to lose nothing")
         for file in SITE.iterdir():
             self._files.append(file.name)
             kind = mimetypes.types_map.get(file.suffix, "application/octet-stream")
