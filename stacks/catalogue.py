@@ -340,6 +340,10 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         title="Software updates: CloudFront, Origin Shield → internal load balancer → EC2 Auto Scaling group",
         stack="SoftwareUpdatesStack",
         shows="a release costs one request at the origin, for all viewers; the manifest rolls a bad one back",
+        exemptions={
+            "china": "There is no Origin Shield in the China Regions.",
+            "gov-cloud": "There is no CloudFront in AWS GovCloud (US).",
+        },
     ),
 )
 

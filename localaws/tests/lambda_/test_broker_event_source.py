@@ -7,7 +7,7 @@ import threading
 from base64 import b64encode
 from collections import deque
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pika
 import pytest
@@ -303,7 +303,7 @@ def test_a_real_broker_stands_in_for_one_of_its_engine_only(local_aws: LocalAws)
         (arn, None, "url="),
         ("arn:aws:sqs:eu-west-1:123456789012:q", "stomp://127.0.0.1:1", "arn="),
     ):
-        with pytest.raises(ValueError, match=text), local_aws.with_broker(other, url):
+        with pytest.raises(ValueError, match=text), local_aws.with_broker(other, cast("str", url)):
             pass
 
 
