@@ -16,6 +16,7 @@ from moto import mock_aws
 from data.private_function import prices
 from data.private_function.orders import InvalidOrder
 from tests.handlers.importing import import_handler
+from tests.handlers.tables import make_table
 
 REGION = "eu-west-1"
 TEA = {"order_id": "o1", "item": "tea"}
@@ -64,12 +65,7 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with mock_aws():
-        table = boto3.resource("dynamodb", region_name=REGION).create_table(
-            TableName="orders",
-            KeySchema=[{"AttributeName": "order_id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "order_id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        table = make_table(boto3.resource("dynamodb", region_name=REGION), "orders", "order_id")
         queue = boto3.resource("sqs", region_name=REGION).create_queue(QueueName="orders")
         environment = {
             "TABLE_NAME": "orders",

@@ -15,6 +15,7 @@ from moto import mock_aws
 from data.rds_events.actions import DECISIONS, Actions, decide
 from data.rds_events.events import NotAnEvent, RdsEvent, events_of
 from tests.handlers.importing import import_handler
+from tests.handlers.tables import make_table
 
 ENVIRONMENT = {
     "ALERTS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/alerts.fifo",
@@ -75,13 +76,7 @@ def function() -> Iterator[ModuleType]:
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        keys = ("source", "HASH"), ("event", "RANGE")
-        boto3.client("dynamodb").create_table(
-            TableName="journal",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
-            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
-        )
+        make_table(boto3.client("dynamodb"), "journal", "source", "event")
         boto3.client("sqs").create_queue(QueueName="alerts.fifo", Attributes={"FifoQueue": "true"})
         yield import_handler("data.rds_events.handler", ENVIRONMENT)
 

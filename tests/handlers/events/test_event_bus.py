@@ -18,6 +18,7 @@ from moto import mock_aws
 from events.event_bus.orders import PLACED, SCHEMAS, InvalidOrder, Order
 from events.event_bus.publisher import Event, InvalidEvent, NotPublished, Publisher
 from tests.handlers.importing import import_handler
+from tests.handlers.tables import make_table
 
 KEYS = {
     "AWS_DEFAULT_REGION": "eu-west-1",
@@ -146,13 +147,7 @@ def consumer() -> Iterator[Callable[..., ModuleType]]:
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
         for name, value in KEYS.items():
             patch.setenv(name, value)
-        keys = {"consumer": "HASH", "order_id": "RANGE"}
-        boto3.client("dynamodb").create_table(
-            TableName="effects",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-            KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys.items()],
-        )
+        make_table(boto3.client("dynamodb"), "effects", "consumer", "order_id")
 
         def make(name: str = "Invoices", **more: str) -> ModuleType:
             variables = {**KEYS, "TABLE_NAME": "effects", "CONSUMER": name, **more}

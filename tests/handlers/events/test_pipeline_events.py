@@ -16,6 +16,7 @@ from moto import mock_aws
 
 from events.pipeline_events.jobs import Job
 from tests.handlers.importing import import_handler
+from tests.handlers.tables import make_table
 
 ENVIRONMENT = {
     "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:reports",
@@ -66,12 +67,7 @@ def reports() -> Iterator[ModuleType]:
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        boto3.client("dynamodb").create_table(
-            TableName="idempotency",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        )
+        make_table(boto3.client("dynamodb"), "idempotency", "id")
         boto3.client("sns").create_topic(Name="reports")
         yield import_handler("events.pipeline_events.handler", ENVIRONMENT)
 

@@ -17,6 +17,7 @@ from moto import mock_aws
 from events.scheduled_function.reports import InvalidRun, Run
 from events.scheduled_function.runs import LeaseLost, StillRunning
 from tests.handlers.importing import import_handler
+from tests.handlers.tables import make_table
 
 ENVIRONMENT = {
     "TABLE_NAME": "reports",
@@ -40,12 +41,7 @@ def function() -> Iterator[ModuleType]:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         for table, key in (("reports", "scheduled_time"), ("runs", "id")):
-            boto3.client("dynamodb").create_table(
-                TableName=table,
-                BillingMode="PAY_PER_REQUEST",
-                AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
-                KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
-            )
+            make_table(boto3.client("dynamodb"), table, key)
         module = import_handler("events.scheduled_function.handler", ENVIRONMENT)
         patch.setattr(module, "_CLOCKS_DIFFER", 0.0)
         yield module

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from tests.handlers.importing import import_handler
+from tests.handlers.tables import make_table
 
 REGION = "eu-west-1"
 SUB = "0b0a57c5-f013-426a-81a1-f8ffbfba21f0"
@@ -142,12 +143,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with mock_aws():
-        table = boto3.resource("dynamodb", region_name=REGION).create_table(
-            TableName="profiles",
-            KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        table = make_table(boto3.resource("dynamodb", region_name=REGION), "profiles", "user_id")
         environment = {"TABLE_NAME": "profiles", "AWS_DEFAULT_REGION": REGION}
         yield Pool(import_handler("identity.cognito_triggers.handler", environment), table)
 

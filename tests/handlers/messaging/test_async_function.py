@@ -20,6 +20,7 @@ from moto import mock_aws
 
 from messaging.async_function.shipments import InvalidOrder, Order
 from tests.handlers.importing import import_handler
+from tests.handlers.tables import make_table
 
 ENVIRONMENT = {
     "TABLE_NAME": "shipments",
@@ -44,12 +45,7 @@ def function() -> Iterator[ModuleType]:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         for table, key in (("shipments", "order_id"), ("idempotency", "id")):
-            boto3.client("dynamodb").create_table(
-                TableName=table,
-                BillingMode="PAY_PER_REQUEST",
-                AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
-                KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
-            )
+            make_table(boto3.client("dynamodb"), table, key)
         yield import_handler("messaging.async_function.handler", ENVIRONMENT)
 
 

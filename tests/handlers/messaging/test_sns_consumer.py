@@ -13,6 +13,7 @@ from moto import mock_aws
 
 from messaging.sns_consumer.notices import NotANotice, texts_of
 from tests.handlers.importing import import_handler
+from tests.handlers.tables import make_table
 
 ENVIRONMENT = {
     "TABLE_NAME": "notices",
@@ -32,13 +33,7 @@ def function() -> Iterator[ModuleType]:
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        keys = ("consumer", "HASH"), ("message_id", "RANGE")
-        boto3.client("dynamodb").create_table(
-            TableName="notices",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
-            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
-        )
+        make_table(boto3.client("dynamodb"), "notices", "consumer", "message_id")
         yield import_handler("messaging.sns_consumer.handler", ENVIRONMENT)
 
 

@@ -16,6 +16,7 @@ from messaging.sqs_consumer.entries import Entry, NotAnEntry
 from shared.clients import LONGEST_CALL
 from tests.handlers.importing import import_handler
 from tests.handlers.records import message_id, sqs_record
+from tests.handlers.tables import make_table
 
 CONTEXT = SimpleNamespace(
     function_name="f",
@@ -39,17 +40,7 @@ def table() -> Iterator[Any]:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         dynamodb = boto3.resource("dynamodb", region_name="eu-west-1")
-        yield dynamodb.create_table(
-            TableName="ledger",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[
-                {"AttributeName": "account", "KeyType": "HASH"},
-                {"AttributeName": "item", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": name, "AttributeType": "S"} for name in ("account", "item")
-            ],
-        )
+        yield make_table(dynamodb, "ledger", "account", "item")
 
 
 @pytest.fixture(scope="module")

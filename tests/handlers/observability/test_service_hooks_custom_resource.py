@@ -18,6 +18,7 @@ from moto import mock_aws
 
 from observability.service_hooks.answers import MOST_BYTES, BadResult, failure, success, was_never_created
 from tests.handlers.importing import import_handler
+from tests.handlers.tables import make_table
 
 ENVIRONMENT = {
     "PROVIDER_ARN": "arn:aws:lambda:eu-west-1:123456789012:function:tea",
@@ -277,12 +278,7 @@ def rows() -> Iterator[Any]:
     """The module, and the texts of the rows by their key."""
     with mock_aws():
         client = boto3.client("dynamodb", region_name="eu-west-1")
-        client.create_table(
-            TableName="rows",
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        make_table(client, "rows", "id")
         module = import_handler("observability.service_hooks.custom_resource", ENVIRONMENT)
         found = lambda: {  # noqa: E731
             one["id"]["S"].removeprefix("row/"): one["text"]["S"]

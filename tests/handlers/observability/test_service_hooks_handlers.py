@@ -13,6 +13,7 @@ import pytest
 from moto import mock_aws
 
 from tests.handlers.importing import import_handler
+from tests.handlers.tables import make_table
 
 SKILL = "amzn1.ask.skill.1"
 ENVIRONMENT = {
@@ -34,12 +35,7 @@ def account() -> Iterator[None]:
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        boto3.client("dynamodb").create_table(
-            TableName="records",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        )
+        make_table(boto3.client("dynamodb"), "records", "id")
         boto3.client("s3").create_bucket(
             Bucket="mail", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
         )

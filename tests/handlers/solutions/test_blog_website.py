@@ -21,6 +21,7 @@ from moto import mock_aws
 from solutions.blog_website.ledger import InDoubt
 from tests.handlers.importing import import_handler
 from tests.handlers.records import dynamodb_record
+from tests.handlers.tables import make_table
 
 CONTEXT = SimpleNamespace(
     function_name="f",
@@ -51,15 +52,7 @@ def dynamodb() -> Iterator[Any]:
             patch.setenv(name, value)
         client = boto3.client("dynamodb", region_name="eu-west-1")
         for table, keys in KEYS.items():
-            client.create_table(
-                TableName=table,
-                BillingMode="PAY_PER_REQUEST",
-                KeySchema=[
-                    {"AttributeName": name, "KeyType": kind}
-                    for name, kind in zip(keys, ("HASH", "RANGE"), strict=False)
-                ],
-                AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
-            )
+            make_table(client, table, *keys)
         yield client
 
 

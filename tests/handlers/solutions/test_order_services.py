@@ -15,6 +15,7 @@ from moto import mock_aws
 
 from tests.handlers.importing import import_handler
 from tests.handlers.records import sqs_record
+from tests.handlers.tables import make_table
 
 REGION = "eu-west-1"
 ENVIRONMENT = {
@@ -47,18 +48,7 @@ def tables() -> Iterator[dict[str, Any]]:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         resource = boto3.resource("dynamodb", REGION)
-        yield {
-            table: resource.create_table(
-                TableName=table,
-                BillingMode="PAY_PER_REQUEST",
-                KeySchema=[
-                    {"AttributeName": name, "KeyType": kind}
-                    for name, kind in zip(names, ("HASH", "RANGE"), strict=False)
-                ],
-                AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
-            )
-            for table, names in KEYS.items()
-        }
+        yield {table: make_table(resource, table, *names) for table, names in KEYS.items()}
 
 
 def handler(service: str, table: str) -> ModuleType:

@@ -14,6 +14,7 @@ from moto import mock_aws
 from streams.dynamodb_stream.rows import NotAnOrder, rows_after, version_of
 from tests.handlers.importing import import_handler
 from tests.handlers.records import dynamodb_record, stream_sequence_number
+from tests.handlers.tables import make_table
 
 CONTEXT = SimpleNamespace(function_name="f", get_remaining_time_in_millis=lambda: 60_000)
 ENVIRONMENT = {
@@ -35,15 +36,7 @@ def dynamodb() -> Iterator[Any]:
             patch.setenv(name, value)
         client = boto3.client("dynamodb", region_name="eu-west-1")
         for table, keys in (("orders", ["order"]), ("rows", ["customer", "order"])):
-            client.create_table(
-                TableName=table,
-                BillingMode="PAY_PER_REQUEST",
-                KeySchema=[
-                    {"AttributeName": name, "KeyType": kind}
-                    for name, kind in zip(keys, ("HASH", "RANGE"), strict=False)
-                ],
-                AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
-            )
+            make_table(client, table, *keys)
         yield client
 
 

@@ -14,6 +14,7 @@ from moto import mock_aws
 from streams.kinesis_consumer.readings import NotAReading, Reading, Summary
 from tests.handlers.importing import import_handler
 from tests.handlers.records import aggregated, kinesis_record, sequence_number
+from tests.handlers.tables import make_table
 
 CONTEXT = SimpleNamespace(function_name="f", get_remaining_time_in_millis=lambda: 30_000)
 ENVIRONMENT = {
@@ -31,12 +32,7 @@ def table() -> Iterator[Any]:
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        yield boto3.resource("dynamodb", region_name="eu-west-1").create_table(
-            TableName="summaries",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "device", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "device", "AttributeType": "S"}],
-        )
+        yield make_table(boto3.resource("dynamodb", region_name="eu-west-1"), "summaries", "device")
 
 
 @pytest.fixture(scope="module")

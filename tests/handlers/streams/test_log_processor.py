@@ -17,6 +17,7 @@ from moto import mock_aws
 
 from streams.log_processor.batches import MOST_BYTES, NotABatch, check, problems, read
 from tests.handlers.importing import import_handler
+from tests.handlers.tables import make_table
 
 ENVIRONMENT = {
     "TABLE_NAME": "findings",
@@ -97,13 +98,7 @@ def function() -> Iterator[Function]:
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        keys = ("log_group", "HASH"), ("entry", "RANGE")
-        boto3.client("dynamodb").create_table(
-            TableName="findings",
-            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        make_table(boto3.client("dynamodb"), "findings", "log_group", "entry")
         sqs, sns = boto3.client("sqs"), boto3.client("sns")
         queue = sqs.create_queue(QueueName="q")["QueueUrl"]
         topic = sns.create_topic(Name="alerts")["TopicArn"]

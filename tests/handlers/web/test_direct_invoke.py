@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from tests.handlers.importing import import_handler
+from tests.handlers.tables import make_table
 from web.direct_invoke.charges import Charge, IdempotencyConflict, InvalidCharge
 
 ENVIRONMENT = {
@@ -30,12 +31,7 @@ def function() -> Iterator[ModuleType]:
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        boto3.client("dynamodb").create_table(
-            TableName="charges",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "idempotency_key", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "idempotency_key", "KeyType": "HASH"}],
-        )
+        make_table(boto3.client("dynamodb"), "charges", "idempotency_key")
         yield import_handler("web.direct_invoke.handler", ENVIRONMENT)
 
 

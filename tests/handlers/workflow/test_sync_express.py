@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from tests.handlers.importing import import_handler
+from tests.handlers.tables import make_table
 from workflow.sync_express import prices
 from workflow.sync_express.stock import InvalidOrder, Order, OutOfStock, Stock, StockBusy
 
@@ -34,12 +35,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     with mock_aws():
-        table = boto3.resource("dynamodb", REGION).create_table(
-            TableName="stock",
-            KeySchema=[{"AttributeName": "product", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "product", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        table = make_table(boto3.resource("dynamodb", REGION), "stock", "product")
         table.put_item(Item={"product": "lamp", "in_stock": 3, "orders": {"none"}})
         yield table
 

@@ -15,6 +15,7 @@ from storage.metadata_sync.bucket import _decoded, _restore
 from storage.metadata_sync.settings import Settings
 from tests.handlers.records import sequencer
 from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, World, bridge_event, record
+from tests.handlers.tables import make_table
 
 FIRST, SECOND, THIRD = sequencer(10), sequencer(11), sequencer(12)
 digits = st.text("0123456789abcdefABCDEF", max_size=20)
@@ -153,13 +154,7 @@ def test_an_object_whose_kms_key_is_not_usable_has_its_row_without_the_checksum(
 
 
 def test_a_table_with_other_keys_fails_at_once_with_the_keys_that_it_needs(world: World) -> None:
-    key = {"AttributeName": "bucket", "AttributeType": "S"}
-    world.dynamodb.create_table(
-        TableName="other",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[key],
-        KeySchema=[{"AttributeName": "bucket", "KeyType": "HASH"}],
-    )
+    make_table(world.dynamodb, "other", "bucket")
     world.put("cat.png")
     with mock.patch.object(world.function.synchroniser._table, "_table", "other"):
         assert world.invoke(record("cat.png"), record("cat.png", order="")) == {"failed": 2}

@@ -8,6 +8,7 @@ import pytest
 from tests.handlers.importing import import_handler
 from tests.handlers.storage.surroundings import REGION, clients_in_moto
 from tests.handlers.storage.thumbnailer.world import ENVIRONMENT, World
+from tests.handlers.tables import make_table
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +24,7 @@ def shared_world(function: ModuleType) -> Iterator[World]:
         for bucket in ("pictures", "thumbnails"):
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
         s3.put_bucket_versioning(Bucket="pictures", VersioningConfiguration={"Status": "Enabled"})
-        dynamodb.create_table(
-            TableName="metadata",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "source_key", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "source_key", "KeyType": "HASH"}],
-        )
+        make_table(dynamodb, "metadata", "source_key")
         yield World(function, s3, dynamodb, sqs)
 
 

@@ -27,6 +27,7 @@ from tests.handlers.storage.thumbnailer.world import (
     error,
     record,
 )
+from tests.handlers.tables import make_table
 
 PICTURE = encode(quadrants(), "PNG")
 OTHER_PICTURE = encode(quadrants(50, 60), "PNG")
@@ -281,13 +282,7 @@ def test_a_destination_without_a_usable_key_fails_at_once(world: World) -> None:
 
 
 def test_a_table_with_other_keys_fails_at_once_with_the_keys_that_it_needs(world: World) -> None:
-    key = {"AttributeName": "id", "AttributeType": "S"}
-    world.dynamodb.create_table(
-        TableName="other",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[key],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-    )
+    make_table(world.dynamodb, "other", "id")
     world.upload("cat.png", PICTURE)
     with mock.patch.object(world.function.synchroniser.table, "_table", "other"):
         assert world.invoke(record("cat.png")) == {"failed": 1}
