@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from stacks.catalogue import ARCHITECTURES, Architecture
 from tasks.cdk import ROOT
 from tasks.template_facts import TemplateFacts
-from tasks.usage import event_of
+from tasks.usage import event_of, recorded
 from tasks.verify import scenario_of
 
 #: Seconds that a handler runs: the wall time of the embedded AWS is not AWS's.
@@ -85,13 +85,6 @@ def prices() -> dict[str, Any]:
     return tomllib.loads((ROOT / "docs" / "prices.toml").read_text())
 
 
-@cache
-def usage() -> dict[str, dict[str, float]]:
-    """The measured amounts of one event, by row and unit."""
-    found: dict[str, dict[str, float]] = json.loads((ROOT / "docs" / "usage.json").read_text())
-    return found
-
-
 def section(row: Architecture, template: Template) -> str:
     """The table of a page.
 
@@ -102,7 +95,7 @@ def section(row: Architecture, template: Template) -> str:
     Raises:
         LookupError: Something is not in the price list.
     """
-    of_event, of_month = per_event(usage().get(row.id, {})), Counter(idle(template))
+    of_event, of_month = per_event(recorded().get(row.id, {})), Counter(idle(template))
     lines = []
     if of_event:
         what = event_of(scenario_of(row.id)).what
@@ -140,7 +133,7 @@ def comparison(templates: Mapping[str, Template]) -> str:
         "|---|---|---|---|",
     ]
     for row in ARCHITECTURES:
-        of_event = per_event(usage().get(row.id, {}))
+        of_event = per_event(recorded().get(row.id, {}))
         times, why, _ = attempts(templates[row.id])
         cells = [
             f"[`{row.id}`]({row.family}/{row.id}.md#what-it-costs)",
