@@ -19,7 +19,8 @@ from ministack.services import cloudfront
 from helpers.http import Endpoint, HttpResponse
 from localaws import LocalAws
 from localaws.services.cloudfront import cache
-from localaws.services.cloudfront.cache import Exchange, _s3_object_key, seconds_of, time_to_live
+from localaws.services.cloudfront.cache import Exchange, _s3_object_key
+from localaws.services.cloudfront.lifetimes import seconds_of, time_to_live
 
 OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
 DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"

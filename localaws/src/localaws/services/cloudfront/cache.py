@@ -56,7 +56,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 from xml.etree.ElementTree import SubElement
@@ -65,23 +64,26 @@ from ministack.services import cloudfront
 from ministack.services.cloudformation import provisioners
 
 from localaws.patching import around, on_reset, replaces
+from localaws.services.cloudfront.lifetimes import (
+    ERROR_SECONDS,
+    Headers,
+    Response,
+    cache_control,
+    limits_of,
+    may_be_shared,
+    may_be_stored,
+    seconds_of,
+)
 from localaws.usage import amounts
 
-Headers = dict[str, Any]
-Response = tuple[int, str, Headers, bytes]  # status, reason, headers, body
 Fetch = Callable[..., Awaitable[Response]]
 Key = tuple[Any, ...]
 
-_DAY, _YEAR = 86_400, 31_536_000
-_ERROR_SECONDS = 10
 _LONGEST_PATH = 4_000
 _SHIELDS = (
     *("us-east-1", "us-east-2", "us-west-2", "sa-east-1", "eu-central-1", "eu-west-1", "eu-west-2"),
     *("ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "me-central-1"),
 )
-_ERRORS = {404, 410, 414, 500, 501, 502, 503, 504}
-_ERRORS_IF_ASKED = {400, 403, 405, 412, 415}  # with `max-age`, or a time in the distribution
-_NOT_IF_REFUSED = {404, 410, 414, 501}  # not with `no-store`, `no-cache` or `private`
 _CONDITIONS = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-since")
 _EDGE_HEADER = "x-localaws-edge"
 _ONLY_EDGE = "LOC50-C1"
@@ -287,7 +289,7 @@ async def _fetch_from_origin(
     now = exchange()
     if now is None:
         return await fetch(headers)
-    limits = _limits(now.behavior)
+    limits = limits_of(now.behavior)
     if limits[2] == 0 or method not in now.behavior["cached_methods"] or "range" in headers:
         return _resulting(now, _without_cookies(now.behavior, await fetch(headers)), now.result)
 
@@ -341,7 +343,7 @@ async def _lookup(now: Exchange, key: Key, method: str, path: str, upstream: Ups
         known = None
     if (underway := _underway.get((distribution, key))) is not None and method != "HEAD":
         found = await asyncio.shield(underway)
-        if _may_be_shared(found.response, _limits(now.behavior)[0]):
+        if may_be_shared(found.response, limits_of(now.behavior)[0]):
             return found, "Hit"
     # A task of its own: those that wait get the response also when the first viewer has gone.
     task = asyncio.create_task(
@@ -380,7 +382,7 @@ async def _fetched(
         return stored
 
     def until(status: int) -> float:
-        return time.time() + errors.get(status, _ERROR_SECONDS)
+        return time.time() + errors.get(status, ERROR_SECONDS)
 
     try:
         stored = await upstream(known)
@@ -392,21 +394,14 @@ async def _fetched(
         raise
     if known is not None and stored.response[0] >= 500 and _may_be_stale(known):
         return keep(replace(known, retry=until(stored.response[0])))
-    if stored.response[0] != 304 and (stored.is_fresh or _may_be_stored(stored.response)):
+    if stored.response[0] != 304 and (stored.is_fresh or may_be_stored(stored.response)):
         keep(stored)
     return stored
 
 
-def _may_be_shared(response: Response, minimum: float) -> bool:
-    """Whether requests that waited for a response get it."""
-    directives = _directives(response[2])
-    refused = {"no-store", "no-cache", "private"} & directives.keys()
-    return minimum > 0 or not (refused or "0" in (directives.get("max-age"), directives.get("s-maxage")))
-
-
 def _may_be_stale(known: _Stored) -> bool:
     """Whether an expired object is served because the origin fails."""
-    allowed = _directives(known.response[2]).get("stale-if-error", "")
+    allowed = cache_control(known.response[2]).get("stale-if-error", "")
     return known.response[0] < 400 and (not allowed.isdecimal() or time.time() < known.expires + int(allowed))
 
 
@@ -484,65 +479,6 @@ def _with_normalised_encoding(now: Exchange, headers: dict[str, str]) -> dict[st
     rest = {name: value for name, value in headers.items() if name != "accept-encoding"}
     kept = [encoding for encoding in enabled if encoding in wanted]
     return {**rest, "accept-encoding": ",".join(kept)} if kept else rest
-
-
-# --- The time to live
-
-
-def _limits(behavior: dict[str, Any]) -> tuple[int, int, int]:
-    """The minimum, default and maximum TTL."""
-    policy_id = behavior.get("cache_policy_id")
-    policy = cloudfront._cache_policies.get(policy_id) or cloudfront._MANAGED_CACHE_POLICIES.get(policy_id)
-    ttls = policy["Config"] if policy else behavior["ttls"]
-    if "*" in ((behavior.get("forwarded_values") or {}).get("headers") or ()):
-        return 0, 0, 0  # all headers are forwarded: nothing is cached
-    minimum = int(ttls.get("MinTTL", 0))
-    return minimum, int(ttls.get("DefaultTTL", max(_DAY, minimum))), int(ttls.get("MaxTTL", _YEAR))
-
-
-def seconds_of(response: Response, limits: tuple[int, int, int], errors: Mapping[int, int]) -> float:
-    """How many seconds a response is fresh; errors by the times of the distribution."""
-    status, _, headers, _ = response
-    if status < 400:
-        return time_to_live(headers, *limits)
-    asked = _asked_seconds(headers)
-    if status in _NOT_IF_REFUSED and {"no-store", "no-cache", "private"} & _directives(headers).keys():
-        return 0
-    if status not in _ERRORS and not (status in _ERRORS_IF_ASKED and (asked is not None or status in errors)):
-        return 0
-    return max(errors.get(status, _ERROR_SECONDS), min(asked or 0, limits[2]))
-
-
-def time_to_live(headers: Mapping[str, Any], minimum: int, default: int, maximum: int) -> float:
-    """How many seconds a response is fresh."""
-    if {"no-store", "no-cache", "private"} & _directives(headers).keys():
-        return minimum
-    asked = _asked_seconds(headers)
-    return max(minimum, default if asked is None else min(asked, maximum))
-
-
-def _directives(headers: Mapping[str, Any]) -> dict[str, str]:
-    parts = (part.strip().partition("=") for part in str(headers.get("cache-control", "")).lower().split(","))
-    return {name: value.strip('"') for name, _, value in parts if name}
-
-
-def _asked_seconds(headers: Mapping[str, Any]) -> float | None:
-    directives = _directives(headers)
-    for name in ("s-maxage", "max-age"):
-        if directives.get(name, "").isdecimal():
-            return int(directives[name])
-    if "expires" not in headers:
-        return None
-    try:
-        return max(0, parsedate_to_datetime(str(headers["expires"])).timestamp() - time.time())
-    except ValueError:  # not a date: expired
-        return 0
-
-
-def _may_be_stored(response: Response) -> bool:
-    """Whether an expired object is stored: to revalidate it, and for when the origin fails."""
-    status, _, headers, _ = response
-    return status == 200 and not {"no-store", "private"} & _directives(headers).keys()
 
 
 # --- Invalidations
