@@ -152,7 +152,7 @@ class _Poller(threading.Thread):
                     wake_in(_GLANCE)  # the next poller waits for the end of this one
 
     def _login(self) -> Login:
-        access = {one["Type"]: one["URI"] for one in self._mapping["SourceAccessConfigurations"]}
+        access = _access(self._mapping)
         try:
             secret = json.loads(secretsmanager.resolve_secret_string(access["BASIC_AUTH"]))
             user, password = str(secret["username"]), str(secret["password"])
@@ -160,8 +160,8 @@ class _Poller(threading.Thread):
             reason = f"the secret has no username and password: {error!r}"
             raise Refused("EVENT_SOURCE_AUTHN_ERROR", reason) from None
         (queue,) = self._mapping["Queues"]
-        host = access.get("VIRTUAL_HOST", "/")
-        return Login(self._url, user, password, queue, host, int(self._mapping["BatchSize"]))
+        host, size = access["VIRTUAL_HOST"], int(self._mapping["BatchSize"])
+        return Login(self._url, user, password, queue, host, size)
 
     def _collect(self, consumer: Consumer) -> list[Message]:
         """The next batch: until it is full, its window ends, or the next message would be too much."""
@@ -209,12 +209,17 @@ def _settings(mapping: Mapping[str, Any]) -> str:
     return json.dumps([mapping[name] for name in ("Queues", "SourceAccessConfigurations", "BatchSize")])
 
 
+def _access(mapping: Mapping[str, Any]) -> dict[str, str]:
+    """The secret and the virtual host of a mapping."""
+    given = {one["Type"]: one["URI"] for one in mapping["SourceAccessConfigurations"]}
+    return {"VIRTUAL_HOST": "/", **given}
+
+
 def _event(mapping: Mapping[str, Any], records: list[dict[str, Any]]) -> dict[str, Any]:
     source = mapping["EventSourceArn"]
     if "basicProperties" not in records[0]:
         return {"eventSource": "aws:amq", "eventSourceArn": source, "messages": records}
-    access = {one["Type"]: one["URI"] for one in mapping["SourceAccessConfigurations"]}
-    queue = f"{mapping['Queues'][0]}::{access.get('VIRTUAL_HOST', '/')}"
+    queue = f"{mapping['Queues'][0]}::{_access(mapping)['VIRTUAL_HOST']}"
     return {"eventSource": "aws:rmq", "eventSourceArn": source, "rmqMessagesByQueue": {queue: records}}
 
 
