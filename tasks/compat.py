@@ -73,7 +73,7 @@ OF_THE_EMULATOR = (
     Check("bridges fit", ("-c", _START)),
     Check(
         "bridges are needed",
-        (*_PYTEST, "localaws/tests", "-k", "still_needed"),
+        (*_PYTEST, "localaws/tests", "-m", "stock"),
         "perhaps no longer needed",
     ),
 )

@@ -1,4 +1,4 @@
-"""Five of the apps, for every run: synthesised together, and deployed and destroyed by one CDK CLI."""
+"""Five of the apps, for `run.py compat`: synthesised together, deployed and destroyed by one CDK CLI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helpers.foreign_apps import APPS, App, driver_of, inventory
 from localaws import Deployment, LocalAws
 from localaws.cdk.cli import find_cli
 
-pytestmark = pytest.mark.local
+pytestmark = [pytest.mark.local, pytest.mark.full]
 
 # The apps and their stacks. Paths in these apps are relative to the file, not to the working folder.
 FIVE = {
