@@ -128,6 +128,8 @@ async def _emulate(options: Options, listener: socket.socket, say_ready: Callabl
     # Thousands of functions and classes that stay: no garbage is looked for until they are there.
     gc.disable()
     share_models()
+    # There is none for the emulator to use, and importing its client takes a twentieth of a start.
+    sys.modules["docker"] = None  # type: ignore[assignment]
     # Imported late: these modules read the environment while they are imported.
     import ministack.app
     from hypercorn.asyncio import serve
