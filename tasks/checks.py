@@ -61,6 +61,8 @@ SHARED_ASSEMBLY = "CDK_LAMBDA_PATTERNS_SHARED_ASSEMBLY"
 # Rooms in which no test needs the embedded AWS, apart from `DEPLOYED`; importing them takes seconds.
 WITHOUT_AWS = ("tests/handlers", "tests/constructs", "tests/stacks", "tests/contracts")
 SHOWN_SLOWEST = 10
+# How often the line with the progress is written anew.
+_NOTE_SECONDS = 1.0
 # Bytes of free memory with which temporary files may be in memory.
 _ROOM = 8 * 2**30
 _PERCENT = re.compile(r"\[ *(\d+)%\]")
@@ -351,12 +353,17 @@ def run_checks(queue: list[Check], line: Step, lanes: int = LANES) -> Counts:
     """Run all checks of a queue, some at a time, and report each as it ends."""
     counts = Counts()
     rows = [Lane(queue) for _ in range(lanes)]
+    shown = 0.0
     while not all(lane.is_done for lane in rows):
         for lane in rows:
             ended = lane.advance()
             if ended:
                 counts.add(report(*ended, line))
-        line.note(", ".join(f"{check.name}{progress_of(check)}" for lane in rows if (check := lane.check)))
+        if time.monotonic() - shown >= _NOTE_SECONDS:  # reading six logs more often costs seconds of a run
+            shown = time.monotonic()
+            line.note(
+                ", ".join(f"{check.name}{progress_of(check)}" for lane in rows if (check := lane.check))
+            )
         time.sleep(0.05)
     line.note("")
     line.outcome = "FAILED" if counts.failed else "passed"
