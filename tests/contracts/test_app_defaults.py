@@ -118,6 +118,7 @@ def injectable_classes() -> Iterator[Any]:
                     yield member
 
 
+@pytest.mark.full  # another synthesis of the catalogue
 def test_injectors_that_inject_nothing_change_nothing(catalogue: Assembly, tmp_path: Path) -> None:
     injectors = {made.construct_unique_id: made for made in map(Defaults, injectable_classes())}
     assert len(injectors) > 50

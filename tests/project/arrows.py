@@ -97,6 +97,8 @@ def imports(root: Path, file: Path, *, only_at_start: bool = False) -> Iterator[
 
 def _statements(node: ast.AST, *, only_at_start: bool) -> Iterator[ast.AST]:
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):  # most of a tree, and none of its imports
+            continue
         if only_at_start and (
             isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or _is_for_types(child)
         ):

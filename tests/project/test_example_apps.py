@@ -15,7 +15,6 @@ from stacks.catalogue import ARCHITECTURES
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/cdk.json"))
-IN_EVERY_RUN = "todo-api"  # the others are tested by `--full`
 
 
 def test_every_solution_has_an_example() -> None:
@@ -23,10 +22,8 @@ def test_every_solution_has_an_example() -> None:
 
 
 @pytest.mark.local
-@pytest.mark.parametrize(
-    "example",
-    [pytest.param(name, marks=() if name == IN_EVERY_RUN else pytest.mark.full) for name in EXAMPLES],
-)
+@pytest.mark.full  # `test_wheel` has an app in another folder for every run
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_the_tests_of_an_example_pass_with_the_wheel(example: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "--directory", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)

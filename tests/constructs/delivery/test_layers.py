@@ -234,6 +234,7 @@ def test_a_folder_with_a_bootstrap_or_a_layer_with_one_is_used_as_it_is(stack: S
         CustomRuntimeFunction(stack, "G", code=tmp_path / "none")
 
 
+@pytest.mark.full  # compiles it once more
 def test_the_same_sources_are_the_same_program_in_every_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

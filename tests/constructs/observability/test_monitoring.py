@@ -26,7 +26,7 @@ from constructs import Construct
 
 from cdk_lambda_patterns import AsyncOptions, HardenedFunction
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
-from cdk_lambda_patterns.observability.monitoring import Alarms, Monitoring
+from cdk_lambda_patterns.observability.monitoring import Alarms, Monitoring, dashboard
 from cdk_lambda_patterns.observability.monitoring.queries import QUERIES
 from localaws.services.logs.insights import Query, fields_of
 from tasks.synthesis import app_context
@@ -280,12 +280,20 @@ def test_more_alarms_than_a_composite_alarm_takes_are_refused() -> None:
     Monitoring(new_stack(), "Monitoring", patterns=[sqs.Queue(new_stack(), "Q")], alarms=only)
 
 
-def test_a_dashboard_has_no_more_metrics_than_cloudwatch_shows() -> None:
+def test_a_dashboard_has_no_more_widgets_and_metrics_than_cloudwatch_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert (dashboard._MOST_WIDGETS, dashboard._MOST_METRICS) == (500, 2_500)
     stack = new_stack()
-    functions = [lambda_.Function.from_function_name(stack, f"F{n}", f"f{n}") for n in range(126)]
-    Monitoring(stack, "Fits", patterns=functions[:120], saved_queries=False)
-    with pytest.raises(ValueError, match=r"the dashboard has 506 widgets with 1,260 metrics"):
-        Monitoring(stack, "Monitoring", patterns=functions, saved_queries=False)
+    functions = [lambda_.Function.from_function_name(stack, f"F{n}", f"f{n}") for n in range(6)]
+    monkeypatch.setattr(dashboard, "_MOST_WIDGETS", 25)
+    Monitoring(stack, "Fits", patterns=functions[:5], saved_queries=False)
+    with pytest.raises(ValueError, match=r"the dashboard has 26 widgets with 60 metrics"):
+        Monitoring(stack, "Wide", patterns=functions, saved_queries=False)
+    monkeypatch.undo()
+    monkeypatch.setattr(dashboard, "_MOST_METRICS", 59)
+    with pytest.raises(ValueError, match=r"with 60 metrics; CloudWatch allows 500 and 59\."):
+        Monitoring(stack, "Many", patterns=functions, saved_queries=False)
 
 
 def test_the_rate_of_a_state_machine_is_of_executions_that_have_ended() -> None:
