@@ -49,15 +49,8 @@ def arns_of_another_partition(template: str, partition: str | None) -> list[str]
     ]
 
 
-# A literal partition shows in China as it does in GovCloud, and each synthesis costs seconds.
-_ONLY_FULL = {"gov-cloud": pytest.mark.full}
-
-
-@pytest.mark.parametrize(
-    "place",
-    [pytest.param(place, marks=_ONLY_FULL.get(place, ())) for place in PLACES],
-    scope="module",
-)
+@pytest.mark.full  # Two more syntheses. A literal partition shows below, a stage in `test_app_defaults`.
+@pytest.mark.parametrize("place", PLACES, scope="module")
 @pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.id)
 def test_a_row_works_in_a_stage_of_any_partition(
     templates: dict[str, Resources], row: Architecture, place: str

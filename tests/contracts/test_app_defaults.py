@@ -1,4 +1,4 @@
-"""Property injectors of an app reach every resource of every row, and change nothing else."""
+"""Property injectors of an app reach every resource of every row, in a stage too, and change nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import aws_cdk
 import jsii
 import pytest
-from aws_cdk import App, IPropertyInjector, PropertyInjectors, Stack
+from aws_cdk import App, Environment, IPropertyInjector, PropertyInjectors, Stack, Stage
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
@@ -30,7 +30,9 @@ from stacks.catalogue import ARCHITECTURES
 from tasks.synthesis import app_context
 from tests.templates import Assembly, Resources, read_templates, walk
 
-KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d"
+# A Region that has everything.
+ENVIRONMENT = Environment(account="123456789012", region="us-east-1")
+KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"
 CODE = lambda_.Code.from_inline("def handler(event, context): ...")
 
 # The properties of each type of resource that name its key.
@@ -75,20 +77,23 @@ def company_defaults(key: kms.IKey) -> list[Defaults]:
     ]
 
 
-def synthesise(folder: Path, injectors: Sequence[Defaults]) -> dict[str, Resources]:
-    """The templates of all rows in an app with these injectors."""
+def app_with(folder: Path, injectors: Sequence[Defaults]) -> App:
+    """An app with these injectors."""
     app = App(context=app_context(), outdir=str(folder), builtin_cloud_formation_validation=False)
     PropertyInjectors.of(app).add(*injectors)
-    for row in ARCHITECTURES:
-        row.make_stack(app)
-    app.synth()
-    return read_templates(folder)
+    return app
 
 
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Resources]:
+    """The resources of each row, in a stage."""
     key = kms.Key.from_key_arn(Stack(App(), "Keys"), "Key", KEY)
-    return synthesise(tmp_path_factory.mktemp("encrypted"), company_defaults(key))
+    app = app_with(tmp_path_factory.mktemp("encrypted"), company_defaults(key))
+    stage = Stage(app, "Company", env=ENVIRONMENT)
+    for row in ARCHITECTURES:
+        row.make_stack(stage)
+    stacks = app.synth().get_nested_assembly("assembly-Company").stacks
+    return {artifact.hierarchical_id.rpartition("/")[2]: Resources(artifact.template) for artifact in stacks}
 
 
 @pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.id)
@@ -122,7 +127,11 @@ def injectable_classes() -> Iterator[Any]:
 def test_injectors_that_inject_nothing_change_nothing(catalogue: Assembly, tmp_path: Path) -> None:
     injectors = {made.construct_unique_id: made for made in map(Defaults, injectable_classes())}
     assert len(injectors) > 50
-    untouched = synthesise(tmp_path, list(injectors.values()))
+    app = app_with(tmp_path, list(injectors.values()))
+    for row in ARCHITECTURES:
+        row.make_stack(app)
+    app.synth()
+    untouched = read_templates(tmp_path)
     for row in ARCHITECTURES:
         before, after = (templates[row.id].template for templates in (catalogue.stacks, untouched))
         assert json.dumps(after, sort_keys=True) == json.dumps(before, sort_keys=True), row.id
