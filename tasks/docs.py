@@ -7,6 +7,7 @@ generated, and people write the rest. ``docs/permissions.toml`` has a reason for
 action without a reason is an error. What is the same for every architecture is on one page of its own.
 """
 
+import functools
 import json
 import re
 import sys
@@ -299,6 +300,7 @@ def _reasons(architecture: Architecture | None = None) -> dict[str, str]:
     return {**tables["common"], **tables.get(architecture.id if architecture else "cdk", {})}
 
 
+@functools.cache  # read for each permission of each page
 def _tables() -> dict[str, dict[str, str]]:
     return tomllib.loads((ROOT / "docs" / "permissions.toml").read_text())
 
