@@ -15,7 +15,8 @@ from scenarios.framework import DeployedStack, NotYet, require
 from scenarios.storage.thumbnailer.driver import Thumbnailer
 from scenarios.storage.thumbnailer.pictures import photograph
 from scenarios.support.endpoints import Endpoint, HttpResponse
-from scenarios.support.failure_queue import Messages
+from scenarios.support.failure_queue import failed_of_run
+from scenarios.support.redrive import redrive
 
 #: The site of the example, which is the same.
 SITE = Path(__file__).parents[3] / "examples" / "blog-website" / "site"
@@ -54,7 +55,7 @@ class Blog:
         self.run_id = self.pictures.run_id
         self.url = f"https://{stack.output('DomainName')}/"
         self.endpoint = Endpoint.of(stack, self.url)
-        self.failures = Messages(stack, stack.output("WelcomeFailureQueueUrl"), self._is_mine)
+        self.failures = failed_of_run(stack, self.run_id, ["Welcome"])["Welcome"]
         self._dynamodb, self._s3, self._ses = map(stack.client, ("dynamodb", "s3", "sesv2"))
         self._files: list[str] = []
         self._posts: list[str] = []
@@ -175,21 +176,22 @@ class Blog:
         """How many mails the account has sent in the last 24 hours: on AWS, all senders of the account."""
         return int(self._ses.get_account()["SendQuota"]["SentLast24Hours"])
 
+    def redrive(self) -> int:
+        """Deliver the changes in the failure queue again, as `run.py redrive` does; return how many."""
+        self.failures.release()
+        url, function = (self.stack.output(f"Welcome{one}") for one in ("FailureQueueUrl", "FunctionName"))
+        return redrive(self.stack.session, queue_url=url, function_name=function).resent
+
+    def deliver(self, event: object) -> None:
+        """Invoke the function that sends mails, as a message does that the queue delivers twice."""
+        answer = self.stack.client("lambda").invoke(
+            FunctionName=self.stack.output("WelcomeFunctionName"), Payload=json.dumps(event).encode()
+        )
+        require("FunctionError" not in answer, f"the function failed: {answer}")
+
     def _delete(self, table: str, **key: str) -> None:
         named = {name: {"S": value} for name, value in key.items()}
         self._dynamodb.delete_item(TableName=self.stack.output(table), Key=named)
-
-    def _is_mine(self, body: str) -> bool:
-        """Whether a failure record is about a subscriber of this run: it says only where the change is."""
-        batch, streams = json.loads(body)["DDBStreamBatchInfo"], self.stack.client("dynamodbstreams")
-        iterator = streams.get_shard_iterator(
-            StreamArn=batch["streamArn"],
-            ShardId=batch["shardId"],
-            ShardIteratorType="AT_SEQUENCE_NUMBER",
-            SequenceNumber=batch["startSequenceNumber"],
-        )["ShardIterator"]
-        records = streams.get_records(ShardIterator=iterator, Limit=1)["Records"]
-        return any(one["dynamodb"]["Keys"]["email"]["S"] in self._addresses for one in records)
 
 
 def listed(values: Sequence[object]) -> str:
