@@ -67,6 +67,7 @@ class BlogWebsiteStack(PatternStack):
         distribution = self._make_distribution(site, pictures, api)
         self._make_welcome(subscribers, distribution, sender or "blog@example.com")
         self.output("DomainName", distribution.distribution_domain_name)
+        self.output("DistributionId", distribution.distribution_id)
         self.output("ApiUrl", api.url)
         self.output("ApiFunctionName", api.function.function_name)
         self.output("SiteBucketName", site.bucket_name)

@@ -26,6 +26,8 @@ POSTS = (
     ("The cat that sails", "She came aboard in spring, and has not left since.", "cat.webp"),
 )
 
+TEXT = "More of it when we are ashore."
+
 
 def as_thumbnailer(stack: DeployedStack) -> DeployedStack:
     """The stack with the outputs that the stack of the thumbnailer has."""
@@ -79,7 +81,7 @@ class Blog:
         self.pictures.__exit__(kind, error, trace)
 
     def publish(self) -> None:
-        """Put the files of the site into its bucket, as `aws s3 sync` does, and a post with each picture.
+        """Put the files of the site into its bucket, and a post with each picture.
 
         Raises:
             ScenarioFailed: The bucket has a site already, which the files would overwrite.
@@ -87,23 +89,43 @@ class Blog:
         there = self._s3.list_objects_v2(Bucket=self.stack.output("SiteBucketName"), MaxKeys=1)
         require(there["KeyCount"] == 0, "the bucket has a site: verify a stack without one, to lose nothing")
         for file in SITE.iterdir():
-            self._files.append(file.name)
-            kind = mimetypes.types_map.get(file.suffix, "application/octet-stream")
-            self._s3.put_object(
-                Bucket=self.stack.output("SiteBucketName"),
-                Key=file.name,
-                Body=file.read_bytes(),
-                ContentType=kind,
-            )
+            self.release(file.name, file.read_bytes())
         for number, (title, summary, picture) in enumerate(POSTS):
             key = f"{self.pictures.prefix}{picture}"
             version = self.pictures.upload(key, photograph(picture))
             name = f"9999-{self.run_id}-{number}"  # before all others
-            texts = {"blog": "main", "id": name, "title": title, "summary": summary, "picture": key}
+            texts = {
+                "blog": "main",
+                "id": name,
+                "title": title,
+                "summary": summary,
+                "text": TEXT,
+                "picture": key,
+            }
             self._posts.append(name)
             item = {name: {"S": value} for name, value in texts.items()}
             self._dynamodb.put_item(TableName=self.stack.output("PostsTableName"), Item=item)
             self.pictures.wait_for_row(key, version)
+
+    def release(self, name: str, content: bytes) -> None:
+        """Put a file of the site into its bucket, as `aws s3 sync --cache-control no-cache` does."""
+        self._files.append(name)
+        self._s3.put_object(
+            Bucket=self.stack.output("SiteBucketName"),
+            Key=name,
+            Body=content,
+            ContentType=mimetypes.guess_type(name)[0] or "application/octet-stream",
+            CacheControl="no-cache",
+        )
+
+    def wait_for_page(self, content: bytes) -> None:
+        """Wait until readers have this page: CloudFront keeps what is not to be cached for a second."""
+
+        def check() -> None:
+            if self.get("/").body != content:
+                raise NotYet("an old page")
+
+        self.stack.wait_until(check, "the new page")
 
     def get(self, path: str) -> HttpResponse:
         """Ask the distribution, which keeps posts for some seconds."""

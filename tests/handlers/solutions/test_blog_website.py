@@ -102,6 +102,24 @@ def test_posts_come_newest_first_in_pages_without_their_texts(api: ModuleType, d
     assert answer(api, "GET /api/posts", queryStringParameters={"before": "é" * 513})[0] == 400
 
 
+def test_a_full_page_is_the_last_one_if_nothing_follows(api: ModuleType, dynamodb: Any) -> None:
+    for number in range(20):
+        item = {"blog": {"S": "main"}, "id": {"S": f"{number:02}"}}
+        dynamodb.put_item(TableName="posts", Item=item)
+    _, first = answer(api, "GET /api/posts")
+    assert first["next"] == "10"
+    _, last = answer(api, "GET /api/posts", queryStringParameters={"before": first["next"]})
+    assert (len(last["posts"]), last["next"]) == (10, None)
+
+
+def test_a_page_has_ten_posts_however_large_they_are(api: ModuleType, dynamodb: Any) -> None:
+    for number in range(12):
+        texts = {"blog": "main", "id": f"{number:02}", "text": "x" * 390_000}
+        dynamodb.put_item(TableName="posts", Item={name: {"S": value} for name, value in texts.items()})
+    _, first = answer(api, "GET /api/posts")
+    assert ([one["id"] for one in first["posts"]][::9], first["next"]) == (["11", "02"], "02")
+
+
 def test_a_post_has_its_text(api: ModuleType, dynamodb: Any) -> None:
     texts = {"blog": "main", "id": "a", "title": "t", "text": "long"}
     dynamodb.put_item(TableName="posts", Item={name: {"S": value} for name, value in texts.items()})

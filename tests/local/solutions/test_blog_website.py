@@ -17,6 +17,7 @@ def test_readers_have_the_blog_and_subscribers_one_mail_each(outcome: Outcome) -
     assert outcome.facts == {
         "uploads that failed": 1,
         "posts": 3,
+        "releases without an invalidation": 1,
         "direct requests refused by S3": 3,
         **in_browser,
         "sign-ups": 4,
