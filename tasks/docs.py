@@ -295,7 +295,7 @@ def _reason(permission: Permission, reasons: dict[str, str]) -> str:
 
 
 def _reasons(architecture: Architecture | None = None) -> dict[str, str]:
-    """The reasons, also by role and action: the common ones, and those of one architecture or of the CDK itself."""
+    """The reasons, by action or by role and action: the common ones, and those of a row or of the CDK."""
     tables = _tables()
     return {**tables["common"], **tables.get(architecture.id if architecture else "cdk", {})}
 
