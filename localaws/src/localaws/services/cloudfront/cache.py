@@ -27,9 +27,9 @@ Faithful to:
   minimum TTL of the status; so is one without such an object, whose 502 or 504 is cached as long.
 - `Set-Cookie` of an origin is removed, unless cookies are forwarded to it.
 - An invalidation removes what its paths match, also what is being fetched; one with an earlier
-  `CallerReference` removes nothing. Paths include the query string, and may end with `*`. The API refuses wrong
-  paths: without `/` at the start, with `*` elsewhere than at the end, with more than 4,000 characters; none of
-  them, and a wrong number.
+  `CallerReference` removes nothing. Paths include the query string, and may end with `*`. The API refuses
+  wrong paths: without `/` at the start, with `*` elsewhere than at the end, with more than 4,000 characters;
+  none of them, and a wrong number.
 - Origin Shield needs a Region that has it.
 
 Between cache and origin is `_fetch_from_origin` of the emulator, which this module encloses: it is called
