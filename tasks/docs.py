@@ -287,15 +287,16 @@ def _is_common(facts: TemplateFacts, permission: Permission) -> bool:
 
 
 def _reason(permission: Permission, reasons: dict[str, str]) -> str:
-    if permission.action not in reasons:
-        raise LookupError(
-            f"{permission.action} of {permission.role} has no reason: write it into docs/permissions.toml."
-        )
-    return reasons[permission.action]
+    for name in (f"{permission.role} {permission.action}", permission.action):
+        if name in reasons:
+            return reasons[name]
+    raise LookupError(
+        f"{permission.action} of {permission.role} has no reason: write it into docs/permissions.toml."
+    )
 
 
 def _reasons(architecture: Architecture | None = None) -> dict[str, str]:
-    """The reasons by action: the common ones, and those of an architecture or of the CDK's own functions."""
+    """The reasons, by action or by role and action: the common ones, and those of a row or of the CDK."""
     tables = _tables()
     return {**tables["common"], **tables.get(architecture.id if architecture else "cdk", {})}
 

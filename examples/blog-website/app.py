@@ -56,10 +56,11 @@ class Blog(cdk.Stack):
             ),
             routes=[
                 HttpApiRoute(path="/api/posts", methods=(GET,)),
+                HttpApiRoute(path="/api/posts/{id}", methods=(GET,)),
                 HttpApiRoute(path="/api/subscribers", methods=(POST,)),
             ],
         )
-        posts.grant(api.function, "dynamodb:Query")
+        posts.grant(api.function, "dynamodb:GetItem", "dynamodb:Query")
         subscribers.grant(api.function, "dynamodb:PutItem")
 
         welcome = DynamoDbStreamConsumer(
@@ -68,7 +69,12 @@ class Blog(cdk.Stack):
             table=subscribers,
             code=FOLDER / "blog",
             handler="welcome.handler",
-            options=DynamoDbStreamConsumerOptions(filters=[{"pattern": '{"eventName": ["INSERT"]}'}]),
+            # What SES throttles waits in the stream, for up to 18 hours: the stream has a change for a day.
+            options=DynamoDbStreamConsumerOptions(
+                retry_attempts=10_000,
+                max_record_age=cdk.Duration.hours(18),
+                filters=[{"pattern": '{"eventName": ["INSERT"]}'}],
+            ),
             function_options=FunctionOptions(environment={"MAILS": mails.table_name, "SENDER": sender}),
         )
         mails.grant(welcome.function, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
@@ -101,6 +107,7 @@ class Blog(cdk.Stack):
         )
         for name, value in {
             "DomainName": distribution.distribution_domain_name,
+            "DistributionId": distribution.distribution_id,
             "SiteBucketName": site.bucket_name,
             "PicturesBucketName": pictures.source_bucket.bucket_name,
             "PostsTableName": posts.table_name,

@@ -68,6 +68,13 @@ def test_a_post_has_a_picture(local_aws, blog):
     assert eventually(lambda: send(local_aws, blog, shown["picture"]["320"])[0] == 200)
 
 
+def mails_of(blog, *addresses):
+    """Return the states of the mails to these addresses, in order of the addresses."""
+    rows = blog.client("dynamodb").scan(TableName=blog.outputs["MailsTableName"])["Items"]
+    states = sorted((row["address"]["S"], row["state"]["S"]) for row in rows)
+    return [state for address, state in states if address in addresses]
+
+
 def test_each_subscriber_gets_one_mail(local_aws, blog):
     statuses = [
         send(local_aws, blog, "/api/subscribers", {"email": address})[0]
@@ -75,10 +82,19 @@ def test_each_subscriber_gets_one_mail(local_aws, blog):
     ]
     assert statuses == [202, 202, 202, 400]
 
-    def rows():
-        return blog.client("dynamodb").scan(TableName=blog.outputs["MailsTableName"])["Items"]
-
-    eventually(lambda: [row["state"]["S"] for row in rows()] == ["sent", "sent"])
-    assert sorted(row["address"]["S"] for row in rows()) == ["ann@example.com", "ben@example.com"]
+    eventually(lambda: mails_of(blog, "ann@example.com", "ben@example.com") == ["sent", "sent"])
     quota = blog.client("sesv2").get_account()["SendQuota"]
     assert quota["SentLast24Hours"] == 2
+
+
+def test_a_throttled_mail_is_sent_later_and_a_refused_one_holds_up_no_other(local_aws, blog):
+    before = blog.client("sesv2").get_account()["SendQuota"]["SentLast24Hours"]
+    with local_aws.faults.api("sesv2", "SendEmail", error="TooManyRequestsException", times=8):
+        send(local_aws, blog, "/api/subscribers", {"email": "cat@example.com"})
+        eventually(lambda: mails_of(blog, "cat@example.com") == ["sent"])
+    with local_aws.faults.api("sesv2", "SendEmail", error="MessageRejected", status=400, times=1):
+        send(local_aws, blog, "/api/subscribers", {"email": "dan@example.com"})
+        eventually(lambda: mails_of(blog, "dan@example.com") == ["refused"])
+    send(local_aws, blog, "/api/subscribers", {"email": "eve@example.com"})
+    eventually(lambda: mails_of(blog, "eve@example.com") == ["sent"])
+    assert blog.client("sesv2").get_account()["SendQuota"]["SentLast24Hours"] == before + 2

@@ -13,7 +13,8 @@ from aws_cdk import aws_iam as iam
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.observability.service_hooks import CustomResourceFunction
 
-# Put here what starts your web server. This one has an empty folder.
+# Put here what starts your web server. This one has an empty folder, which is healthy. It lists folders, with
+# the names of releases that are not announced yet: yours should not.
 COMMANDS = ["mkdir /srv/updates", "nohup python3 -m http.server 8080 --directory /srv/updates &"]
 
 

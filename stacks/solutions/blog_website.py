@@ -8,12 +8,13 @@ from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_ses as ses
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns import FunctionOptions
+from cdk_lambda_patterns import FunctionOptions, HardenedFunction
 from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.names import unique_name
@@ -28,14 +29,22 @@ from stacks.pattern_stack import PatternStack, context
 
 _PICTURES: Final = "pictures/"
 _SIZES: Final = (320, 960)
-_SENDER = r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+"
+# How long a change waits for SES, which has quotas of a second and of a day. Then the function sends it to
+# the failure queue with its data. What no attempt of the function handles, Lambda reports there without its
+# data, while the stream still has it: that retains a change for a day.
+_PATIENCE = Duration.hours(12)
+_AGE_OF_CHANGES = Duration.hours(18)
+_DOMAIN = r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]"
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_ADDRESS = rf"(?=[^@]{{1,64}}@){_ATOM}(\.{_ATOM})*@{_DOMAIN}"
 _REGION = r"[a-z]{2,}(-[a-z]+)+-\d"
 
 
 class BlogWebsiteStack(PatternStack):
     """Readers have everything from one distribution. Their tables have a replica in another Region.
 
-    The context ``sender`` is the address that mails are from, ``replica-region`` the Region of the replicas.
+    The context ``sender`` is the address that mails are from, ``sender-identity`` a verified identity that
+    the account has already, and ``replica-region`` the Region of the replicas.
 
     A demonstration: deleting the stack deletes posts and subscribers too (``RemovalPolicy.DESTROY``).
     """
@@ -43,7 +52,7 @@ class BlogWebsiteStack(PatternStack):
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
         # The CDK must know the Region of a table with replicas.
         super().__init__(scope, architecture, default_region="us-east-1")
-        sender = context(self, "sender", _SENDER, "an address of yours, such as 'blog@example.com'")
+        sender = context(self, "sender", _ADDRESS, "an address of yours, such as 'blog@example.com'")
         posts = self._make_global_table("Posts", partition_key=text("blog"), sort_key=text("id"))
         subscribers = self._make_global_table("Subscribers", partition_key=text("email"))
         pictures = Thumbnailer(
@@ -58,6 +67,7 @@ class BlogWebsiteStack(PatternStack):
         distribution = self._make_distribution(site, pictures, api)
         self._make_welcome(subscribers, distribution, sender or "blog@example.com")
         self.output("DomainName", distribution.distribution_domain_name)
+        self.output("DistributionId", distribution.distribution_id)
         self.output("ApiUrl", api.url)
         self.output("ApiFunctionName", api.function.function_name)
         self.output("SiteBucketName", site.bucket_name)
@@ -74,6 +84,8 @@ class BlogWebsiteStack(PatternStack):
     ) -> dynamodb.TableV2:
         """Make an on-demand table with a replica."""
         other = context(self, "replica-region", _REGION, "a Region, such as 'eu-west-1'")
+        if other == self.region:
+            raise ValueError(f"-c replica-region={other}: this is the stack's own Region; give another one.")
         replica = other or ("eu-west-1" if self.region != "eu-west-1" else "us-east-1")
         return dynamodb.TableV2(
             self,
@@ -180,7 +192,6 @@ class BlogWebsiteStack(PatternStack):
     def _make_welcome(
         self, subscribers: dynamodb.TableV2, distribution: cloudfront.Distribution, sender: str
     ) -> None:
-        identity = ses.EmailIdentity(self, "Sender", identity=ses.Identity.email(sender))
         ledger = make_table(
             self,
             "Ledger",
@@ -196,12 +207,14 @@ class BlogWebsiteStack(PatternStack):
             handler="blog_website.welcome.handler",
             options=DynamoDbStreamConsumerOptions(
                 batch_size=10,
-                retry_attempts=2,
+                retry_attempts=10_000,  # the most; the function itself gives up what cannot be mailed
+                max_record_age=_AGE_OF_CHANGES,
                 filters=[{"pattern": '{"eventName": ["INSERT"]}'}],
             ),
             function_options=FunctionOptions(
                 environment={
                     "LEDGER_TABLE_NAME": ledger.table_name,
+                    "PATIENCE": str(_PATIENCE.to_seconds()),
                     "SENDER": sender,
                     "SITE_URL": f"https://{distribution.distribution_domain_name}/",
                     "POWERTOOLS_SERVICE_NAME": "welcome",
@@ -210,13 +223,33 @@ class BlogWebsiteStack(PatternStack):
             removal_policy=RemovalPolicy.DESTROY,
         )
         ledger.grant(welcome.function, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
-        iam.Grant.add_to_principal(
-            grantee=welcome.function,
-            actions=["ses:SendEmail"],
-            resource_arns=[identity.email_identity_arn],
-        )
+        self._grant_sending(welcome.function, sender)
+        assert isinstance(welcome.function, HardenedFunction)
         assert isinstance(welcome.failure_destination, sqs.Queue)
+        welcome.function.add_environment("FAILURE_QUEUE_URL", welcome.failure_destination.queue_url)
         self.output("SenderAddress", sender)
         self.output("LedgerTableName", ledger.table_name)
         self.output("WelcomeFunctionName", welcome.function.function_name)
         self.output("WelcomeFailureQueueUrl", welcome.failure_destination.queue_url)
+
+    def _grant_sending(self, function: lambda_.IFunction, sender: str) -> None:
+        """Let the function send mails from the sender, whose identity is a new one or one of the account."""
+        existing = context(
+            self, "sender-identity", f"{_ADDRESS}|{_DOMAIN}", "the sender or its domain, verified in SES"
+        )
+        if existing is None:
+            identity: ses.IEmailIdentity = ses.EmailIdentity(
+                self, "Sender", identity=ses.Identity.email(sender)
+            )
+        elif existing == sender or sender.endswith((f"@{existing}", f".{existing}")):
+            identity = ses.EmailIdentity.from_email_identity_name(self, "Sender", existing)
+        else:
+            raise ValueError(f"-c sender-identity={existing}: give the sender, {sender}, or its domain.")
+        # The identity of a domain has other senders too.
+        of_domain = existing not in (None, sender)
+        iam.Grant.add_to_principal(
+            grantee=function,
+            actions=["ses:SendEmail"],
+            resource_arns=[identity.email_identity_arn],
+            conditions={"StringEquals": {"ses:FromAddress": sender}} if of_domain else None,
+        )

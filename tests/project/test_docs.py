@@ -112,6 +112,14 @@ def test_a_permission_without_a_reason_is_an_error(facts: TemplateFacts) -> None
         docs.permissions_table(facts, {})
 
 
+def test_a_reason_can_be_that_of_one_role(facts: TemplateFacts) -> None:
+    reasons = {permission.action: "why" for permission in facts.permissions()}
+    own = {"Thumbnailer/Function/ServiceRole s3:GetObject": "its own"}
+    table = docs.permissions_table(facts, reasons | own)
+    assert "`Thumbnailer/Source/photos/*` | its own |" in table
+    assert table.count("| why |") == docs.permissions_table(facts, reasons).count("| why |") - 1
+
+
 def test_the_permissions_are_those_of_the_template(facts: TemplateFacts) -> None:
     permissions = facts.permissions()
     reading = Permission("Thumbnailer/Function/ServiceRole", "s3:GetObject", "Thumbnailer/Source/photos/*")

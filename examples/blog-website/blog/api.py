@@ -1,4 +1,4 @@
-"""GET /api/posts and POST /api/subscribers."""
+"""GET /api/posts, GET /api/posts/{id} and POST /api/subscribers."""
 
 import base64
 import json
@@ -17,13 +17,22 @@ ADDRESS = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([a-z0-9-]{1,63}\.)+[a
 def handler(event, context):
     if event["routeKey"] == "POST /api/subscribers":
         return subscribe(event)
+    if event["routeKey"] == "GET /api/posts/{id}":
+        found = posts.get_item(Key={"blog": "main", "id": event["pathParameters"]["id"]})
+        return (
+            answer(200, shown(found["Item"])) if "Item" in found else answer(404, {"message": "No such post"})
+        )
+    before = (event.get("queryStringParameters") or {}).get("before")
     found = posts.query(
         KeyConditionExpression="blog = :blog",
         ExpressionAttributeValues={":blog": "main"},
+        ProjectionExpression="id, title, summary, picture",
         ScanIndexForward=False,  # the newest first
-        Limit=20,
+        Limit=20,  # or fewer: DynamoDB reads up to 1 MB
+        **({"ExclusiveStartKey": {"blog": "main", "id": before}} if before else {}),
     )
-    return answer(200, {"posts": [shown(post) for post in found["Items"]], "next": None})
+    following = found.get("LastEvaluatedKey", {}).get("id")
+    return answer(200, {"posts": [shown(post) for post in found["Items"]], "next": following})
 
 
 def subscribe(event):
@@ -44,7 +53,7 @@ def subscribe(event):
 def shown(post):
     picture = post.get("picture")
     paths = picture and {size: f"/{quote(picture)}/{size}.webp" for size in ("320", "960")}
-    return {name: post.get(name, "") for name in ("id", "title", "summary")} | {"picture": paths}
+    return {name: post.get(name, "") for name in ("id", "title", "summary", "text")} | {"picture": paths}
 
 
 def answer(status, body):

@@ -1,4 +1,5 @@
-// The posts of the API as cards, and sign-ups. Texts are set as text, never as markup.
+// The posts of the API as cards, one post (?post=ID) with its text, and sign-ups. Texts are set as text, never as
+// markup.
 const posts = document.getElementById('posts');
 const more = document.getElementById('more');
 const form = document.getElementById('subscribe');
@@ -17,32 +18,48 @@ function card(post) {
     article.append(image);
   }
   const text = document.createElement('div');
-  for (const [tag, value] of [['h2', post.title], ['p', post.summary]]) {
-    const element = document.createElement(tag);
-    element.textContent = value ?? '';
-    text.append(element);
-  }
+  const link = document.createElement('a');
+  link.href = `?post=${encodeURIComponent(post.id)}`;
+  link.textContent = post.title ?? post.id;
+  text.append(element('h2', link), element('p', post.summary ?? ''));
+  if (post.text) text.append(element('p', post.text));
   article.append(text);
   return article;
 }
 
-async function show(before) {
-  const response = await fetch('/api/posts' + (before ? `?before=${encodeURIComponent(before)}` : ''));
-  if (!response.ok) throw new Error(`the API answered ${response.status}`);
-  const page = await response.json();
-  posts.append(...page.posts.map(card));
-  more.hidden = !page.next;
-  more.onclick = () => load(page.next);
+function element(tag, content) {
+  const made = document.createElement(tag);
+  made.append(content);
+  return made;
 }
 
-async function load(before) {
+async function ask(path) {
+  const response = await fetch(path);
+  if (!response.ok) throw new Error(`${path}: the API answered ${response.status}`);
+  return response.json();
+}
+
+async function showOne(id) {
+  posts.append(card(await ask(`/api/posts/${encodeURIComponent(id)}`)));
+}
+
+async function showPage(before) {
+  const page = await ask('/api/posts' + (before ? `?before=${encodeURIComponent(before)}` : ''));
+  posts.append(...page.posts.map(card));
+  more.hidden = !page.next;
+  more.onclick = () => load(() => showPage(page.next));
+}
+
+async function load(show) {
   posts.setAttribute('aria-busy', 'true');
+  more.disabled = true; // a second click would append the same page again
   try {
-    await show(before);
+    await show();
   } catch (error) {
-    answer.textContent = 'The posts cannot be loaded now. Please try again later.';
+    answer.textContent = 'This cannot be loaded now. Please try again later.';
     console.error(error);
   }
+  more.disabled = false;
   posts.setAttribute('aria-busy', 'false');
 }
 
@@ -64,4 +81,5 @@ form.addEventListener('submit', async (event) => {
   button.disabled = false;
 });
 
-load();
+const id = new URLSearchParams(location.search).get('post');
+load(() => (id ? showOne(id) : showPage()));

@@ -16,13 +16,14 @@ import time
 from typing import Any
 
 from shared.clients import Client
+from shared.failures import PermanentFailure
 
-# A stream delivers a change for a day at most.
+# A stream delivers a change for a day at most, and the failure queue has it for 14 days.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
-_REMEMBERED = 7 * 86_400  # seconds
+_REMEMBERED = 15 * 86_400  # seconds
 
 
-class InDoubt(Exception):
+class InDoubt(PermanentFailure):
     """An earlier attempt ended after its row was written: the mail was sent, or it was not."""
 
 
@@ -58,7 +59,7 @@ class Ledger:
                 return False
             raise InDoubt(
                 f"change {change}: an earlier attempt ended while it was sending; find out whether the mail "
-                "was sent, send it if not, and set the state of its row to sent"
+                "was sent: if so, set the state of its row to sent; if not, delete the row and redrive"
             ) from None
         return True
 
@@ -67,7 +68,7 @@ class Ledger:
         self._dynamodb.delete_item(TableName=self._table, Key={"change": {"S": change}})
 
     def close(self, change: str, message: str) -> None:
-        """Note that the mail of a change was sent; the row expires when no stream has the change any more."""
+        """Note that the mail of a change was sent; the row expires after the change is gone everywhere."""
         self._dynamodb.update_item(
             TableName=self._table,
             Key={"change": {"S": change}},

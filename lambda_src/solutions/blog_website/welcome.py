@@ -1,9 +1,12 @@
 """New subscribers from the stream of their table → ledger → a welcome mail for each, at most one per change.
 
-A change that fails costs that change only: the others of its batch are mailed, and Lambda tries it again.
+SES limits how many mails an account sends in a second and in a day. What it throttles waits in the stream,
+with what comes after it, and is sent later. What would fail again, or waits for too long, goes to the failure
+queue with its data.
 """
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from shared.startup import no_garbage_collection
@@ -14,10 +17,11 @@ with no_garbage_collection():
     from botocore.config import Config
     from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 
-    from shared.clients import Client, make_quick_client
+    from shared.clients import Client, FailureQueue, make_quick_client
+    from shared.failures import PermanentFailure
     from shared.shares import Shares
-    from shared.stream_batches import partial_batch_response
 
+    from .failures import failure_message
     from .ledger import Ledger
 
     logger = Logger()
@@ -25,35 +29,45 @@ with no_garbage_collection():
     _ONCE = Config(connect_timeout=2, read_timeout=4, retries={"total_max_attempts": 1})
     ses: Client = botocore.session.get_session().create_client("sesv2", config=_ONCE)
     ledger = Ledger(make_quick_client("dynamodb"), os.environ["LEDGER_TABLE_NAME"])
+    failure_queue = FailureQueue(make_quick_client("sqs"), os.environ["FAILURE_QUEUE_URL"])
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 SENDER, SITE = os.environ["SENDER"], os.environ["SITE_URL"]
+PATIENCE = int(os.environ["PATIENCE"])  # how old a change may be that still waits, in seconds
 _SUBJECT = "Welcome"
 _TEXT = """Thank you for subscribing.
 
 You find all posts at {site}. We write to you when there is a new one.
 """
+# A quota of the account, of a second or a day: the same mail is sent later.
+# https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html
+_LATER = {"TooManyRequestsException", "LimitExceededException", "ThrottlingException", "Throttling"}
+
+
+class NotAccepted(PermanentFailure):
+    """SES refuses this mail, and would refuse it again: because of its address, its sender or the account."""
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
-    """Send the mails of a batch of insertions, and return the first that failed, if any.
+    """Send the mails of a batch of insertions; return the first that has to wait, if any.
 
-    Raises:
-        Exception: The first of several changes failed.
+    Lambda delivers that one and those after it again. They are not tried now: SES would throttle them, too.
     """
-    numbers = [record["dynamodb"]["SequenceNumber"] for record in event["Records"]]
-    failures: dict[str, Exception] = {}
-    shares = Shares(context, len(numbers))
-    for number, record in zip(numbers, event["Records"], strict=True):
+    shares = Shares(context, len(event["Records"]))
+    for record in event["Records"]:
+        change = record["dynamodb"]
         try:
             shares.next()
-            welcome(record["eventID"], record["dynamodb"]["Keys"]["email"]["S"])
+            welcome(record["eventID"], change["Keys"]["email"]["S"])
         except Exception as error:
             logger.exception("not mailed", extra={"change": record["eventID"]})
-            failures[number] = error
-    return partial_batch_response(numbers, failures)
+            age = time.time() - change["ApproximateCreationDateTime"]
+            if not isinstance(error, PermanentFailure) and age < PATIENCE:
+                return {"batchItemFailures": [{"itemIdentifier": change["SequenceNumber"]}]}
+            failure_queue.send(failure_message(record, error, context))
+    return {"batchItemFailures": []}
 
 
 def welcome(change: str, address: str) -> None:
@@ -61,7 +75,8 @@ def welcome(change: str, address: str) -> None:
 
     Raises:
         InDoubt: It may have been mailed.
-        Exception: It was not mailed, or SES did not answer.
+        NotAccepted: SES refused it.
+        Exception: It was not mailed now, or SES did not answer.
     """
     if not ledger.claim(change, address):
         logger.info("mailed before", extra={"change": change})
@@ -71,6 +86,8 @@ def welcome(change: str, address: str) -> None:
     except Exception as error:
         if _was_not_sent(error):
             ledger.release(change)
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] not in _LATER:
+                raise NotAccepted(str(error)) from error
         raise
     ledger.close(change, message)
 

@@ -574,6 +574,10 @@ def test_an_invalidation_removes_what_it_names(local_aws: LocalAws, origin: Orig
                 client.create_invalidation(DistributionId=through.id, InvalidationBatch=given)
         else:
             client.create_invalidation(DistributionId=through.id, InvalidationBatch=given)
+    assert through.results("/i/a", "/i/a") == ["Miss", "Hit"]
+    again = {**batch, "Paths": {"Quantity": 1, "Items": ["/i/a"]}}
+    client.create_invalidation(DistributionId=through.id, InvalidationBatch=again)
+    assert through.results("/i/a") == ["Hit"]
 
 
 @pytest.mark.local

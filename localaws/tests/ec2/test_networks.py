@@ -484,6 +484,45 @@ def test_an_instance_of_a_network_that_does_not_exist_is_refused(
 
 
 @pytest.mark.local
+def test_a_rule_that_is_not_there_cannot_be_revoked(local_aws: LocalAws) -> None:
+    ec2 = local_aws.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/24")["Vpc"]["VpcId"]
+    group = ec2.create_security_group(GroupName="a", Description="a", VpcId=vpc)["GroupId"]
+
+    def permission(*ranges: str, port: int = 80) -> Any:
+        sources = [{"CidrIp": one} for one in ranges]
+        return [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": sources}]
+
+    for kind in ("ingress", "egress"):
+        authorize = getattr(ec2, f"authorize_security_group_{kind}")
+        revoke = getattr(ec2, f"revoke_security_group_{kind}")
+        rules = "IpPermissions" if kind == "ingress" else "IpPermissionsEgress"
+
+        def allowed(rules: str = rules) -> list[str]:
+            (found,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+            tcp = [one for one in found[rules] if one["IpProtocol"] == "tcp"]
+            return [source["CidrIp"] for one in tcp for source in one["IpRanges"]]
+
+        authorize(GroupId=group, IpPermissions=permission("203.0.113.0/24", "198.51.100.0/24"))
+        for wrong in (permission("192.0.2.0/24"), permission("203.0.113.0/24", port=81)):
+            with pytest.raises(
+                ClientError, match=r"InvalidPermission\.NotFound.* does not exist in this sec"
+            ):
+                revoke(GroupId=group, IpPermissions=wrong + permission("198.51.100.0/24"))
+        assert allowed() == ["203.0.113.0/24", "198.51.100.0/24"]
+        revoke(GroupId=group, IpPermissions=permission("203.0.113.0/24"))
+        assert allowed() == ["198.51.100.0/24"]
+        revoke(GroupId=group, IpPermissions=permission("198.51.100.0/24"))
+        assert allowed() == []
+    (default,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    here = ec2.create_security_group(GroupName="a", Description="a", VpcId=default["VpcId"])["GroupId"]
+    ec2.revoke_security_group_ingress(GroupId=here, IpPermissions=permission("192.0.2.0/24"))
+    for one in (group, here):
+        ec2.delete_security_group(GroupId=one)
+    ec2.delete_vpc(VpcId=vpc)
+
+
+@pytest.mark.local
 def test_rules_are_revoked_as_they_are_described(local_aws: LocalAws) -> None:
     """With the description and the account of a source, which do not count."""
     ec2 = local_aws.client("ec2")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
-from scenarios.solutions.blog_website.blog import POSTS, Blog, as_thumbnailer, listed
+from scenarios.solutions.blog_website.blog import POSTS, SITE, TEXT, Blog, as_thumbnailer, listed
 from scenarios.solutions.blog_website.drill import drill
 from scenarios.storage import thumbnailer
 from scenarios.storage.thumbnailer.hostile import hostile_files
@@ -30,6 +30,12 @@ _HEADERS = ("strict-transport-security", "x-content-type-options", "referrer-pol
 _SHOWN = """
 const shown = [...document.querySelectorAll('article')].filter(one => one.querySelector('img')?.naturalWidth);
 return shown.length >= arguments[0] && shown.map(one => one.querySelector('h2').textContent);
+"""
+
+# Whether one post is shown, with its text.
+_HAS_TEXT = """
+const shown = [...document.querySelectorAll('article')];
+return shown.length === 1 && shown[0].innerText.includes(arguments[0]);
 """
 
 
@@ -79,6 +85,11 @@ def _check_site(blog: Blog, story: Story) -> None:
     policy = blog.get("/").header("content-security-policy")
     require(policy.startswith("default-src 'self'"), f"content-security-policy: {policy}")
     story.say("The site, the API and the thumbnails are of one distribution, with its security headers.")
+    page = (SITE / "index.html").read_bytes()
+    blog.release("index.html", page.replace(b"<title>", b"<title>New: "))
+    blog.wait_for_page(page.replace(b"<title>", b"<title>New: "))
+    story.fact("releases without an invalidation", 1)
+    story.say("A new version of the site is uploaded: readers have it within about a second.")
     refused = blog.refused_by_s3()
     require(set(refused) == {403}, f"the buckets answered {refused}")
     story.fact("direct requests refused by S3", len(refused))
@@ -100,12 +111,14 @@ def _open(blog: Blog, found: browser.Programs, picture: Path, story: Story) -> P
             "an answer to the sign-up", lambda driver: driver.find_element("id", "answer").text
         )
         opened.picture(picture)
+        opened.driver.find_element("css selector", "h2 a").click()
+        opened.wait_for("the text of a post", lambda driver: driver.execute_script(_HAS_TEXT, TEXT))
         errors = opened.errors()
         require(not errors, f"the console of the browser: {errors}")
     story.fact("errors in the console", len(errors))
     story.say(
         f"A browser opens the site: {listed(titles)}, each with its picture, and no error in its console. "
-        f"Ann subscribes: “{answer}”"
+        f"Ann subscribes: “{answer}” A click on a title opens the post with its text."
     )
     return picture
 

@@ -15,7 +15,8 @@ from scenarios.framework import DeployedStack, NotYet, require
 from scenarios.storage.thumbnailer.driver import Thumbnailer
 from scenarios.storage.thumbnailer.pictures import photograph
 from scenarios.support.endpoints import Endpoint, HttpResponse
-from scenarios.support.failure_queue import Messages
+from scenarios.support.failure_queue import failed_of_run
+from scenarios.support.redrive import redrive
 
 #: The site of the example, which is the same.
 SITE = Path(__file__).parents[3] / "examples" / "blog-website" / "site"
@@ -24,6 +25,8 @@ POSTS = (
     ("Coffee on deck", "Two cups, no wind, and the tide not in before noon.", "coffee-wide-gamut.jpg"),
     ("The cat that sails", "She came aboard in spring, and has not left since.", "cat.webp"),
 )
+
+TEXT = "More of it when we are ashore."
 
 
 def as_thumbnailer(stack: DeployedStack) -> DeployedStack:
@@ -54,7 +57,7 @@ class Blog:
         self.run_id = self.pictures.run_id
         self.url = f"https://{stack.output('DomainName')}/"
         self.endpoint = Endpoint.of(stack, self.url)
-        self.failures = Messages(stack, stack.output("WelcomeFailureQueueUrl"), self._is_mine)
+        self.failures = failed_of_run(stack, self.run_id, ["Welcome"])["Welcome"]
         self._dynamodb, self._s3, self._ses = map(stack.client, ("dynamodb", "s3", "sesv2"))
         self._files: list[str] = []
         self._posts: list[str] = []
@@ -78,7 +81,7 @@ class Blog:
         self.pictures.__exit__(kind, error, trace)
 
     def publish(self) -> None:
-        """Put the files of the site into its bucket, as `aws s3 sync` does, and a post with each picture.
+        """Put the files of the site into its bucket, and a post with each picture.
 
         Raises:
             ScenarioFailed: The bucket has a site already, which the files would overwrite.
@@ -86,23 +89,43 @@ class Blog:
         there = self._s3.list_objects_v2(Bucket=self.stack.output("SiteBucketName"), MaxKeys=1)
         require(there["KeyCount"] == 0, "the bucket has a site: verify a stack without one, to lose nothing")
         for file in SITE.iterdir():
-            self._files.append(file.name)
-            kind = mimetypes.types_map.get(file.suffix, "application/octet-stream")
-            self._s3.put_object(
-                Bucket=self.stack.output("SiteBucketName"),
-                Key=file.name,
-                Body=file.read_bytes(),
-                ContentType=kind,
-            )
+            self.release(file.name, file.read_bytes())
         for number, (title, summary, picture) in enumerate(POSTS):
             key = f"{self.pictures.prefix}{picture}"
             version = self.pictures.upload(key, photograph(picture))
             name = f"9999-{self.run_id}-{number}"  # before all others
-            texts = {"blog": "main", "id": name, "title": title, "summary": summary, "picture": key}
+            texts = {
+                "blog": "main",
+                "id": name,
+                "title": title,
+                "summary": summary,
+                "text": TEXT,
+                "picture": key,
+            }
             self._posts.append(name)
             item = {name: {"S": value} for name, value in texts.items()}
             self._dynamodb.put_item(TableName=self.stack.output("PostsTableName"), Item=item)
             self.pictures.wait_for_row(key, version)
+
+    def release(self, name: str, content: bytes) -> None:
+        """Put a file of the site into its bucket, as `aws s3 sync --cache-control no-cache` does."""
+        self._files.append(name)
+        self._s3.put_object(
+            Bucket=self.stack.output("SiteBucketName"),
+            Key=name,
+            Body=content,
+            ContentType=mimetypes.guess_type(name)[0] or "application/octet-stream",
+            CacheControl="no-cache",
+        )
+
+    def wait_for_page(self, content: bytes) -> None:
+        """Wait until readers have this page: CloudFront keeps what is not to be cached for a second."""
+
+        def check() -> None:
+            if self.get("/").body != content:
+                raise NotYet("an old page")
+
+        self.stack.wait_until(check, "the new page")
 
     def get(self, path: str) -> HttpResponse:
         """Ask the distribution, which keeps posts for some seconds."""
@@ -175,21 +198,22 @@ class Blog:
         """How many mails the account has sent in the last 24 hours: on AWS, all senders of the account."""
         return int(self._ses.get_account()["SendQuota"]["SentLast24Hours"])
 
+    def redrive(self) -> int:
+        """Deliver the changes in the failure queue again, as `run.py redrive` does; return how many."""
+        self.failures.release()
+        url, function = (self.stack.output(f"Welcome{one}") for one in ("FailureQueueUrl", "FunctionName"))
+        return redrive(self.stack.session, queue_url=url, function_name=function).resent
+
+    def deliver(self, event: object) -> None:
+        """Invoke the function that sends mails, as a message does that the queue delivers twice."""
+        answer = self.stack.client("lambda").invoke(
+            FunctionName=self.stack.output("WelcomeFunctionName"), Payload=json.dumps(event).encode()
+        )
+        require("FunctionError" not in answer, f"the function failed: {answer}")
+
     def _delete(self, table: str, **key: str) -> None:
         named = {name: {"S": value} for name, value in key.items()}
         self._dynamodb.delete_item(TableName=self.stack.output(table), Key=named)
-
-    def _is_mine(self, body: str) -> bool:
-        """Whether a failure record is about a subscriber of this run: it says only where the change is."""
-        batch, streams = json.loads(body)["DDBStreamBatchInfo"], self.stack.client("dynamodbstreams")
-        iterator = streams.get_shard_iterator(
-            StreamArn=batch["streamArn"],
-            ShardId=batch["shardId"],
-            ShardIteratorType="AT_SEQUENCE_NUMBER",
-            SequenceNumber=batch["startSequenceNumber"],
-        )["ShardIterator"]
-        records = streams.get_records(ShardIterator=iterator, Limit=1)["Records"]
-        return any(one["dynamodb"]["Keys"]["email"]["S"] in self._addresses for one in records)
 
 
 def listed(values: Sequence[object]) -> str:

@@ -10,6 +10,9 @@ from scenarios.framework import DeployedStack, NotYet, Outcome, Story, require
 from scenarios.solutions.blog_website.blog import Blog
 from scenarios.support.faults import Faults
 
+_THROTTLED = "TooManyRequestsException"
+_ATTEMPTS = 10
+
 
 def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     """Count the mails of subscribers whose changes come twice, or whose mail fails in one way or another.
@@ -21,6 +24,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     with Blog(stack) as blog:
         _deliver_twice(blog, story)
         _throttle(blog, story)
+        _throttle_for_long(blog, faults, story)
         _leave_in_doubt(blog, story)
         _send_from_another_identity(blog, faults, story)
     return story.outcome()
@@ -48,13 +52,38 @@ def _deliver_twice(blog: Blog, story: Story) -> None:
 
 
 def _throttle(blog: Blog, story: Story) -> None:
-    before, address = blog.mails(), blog.address("throttled")
-    with blog.stack.faults.api("sesv2", "SendEmail", error="TooManyRequestsException", times=2) as fault:
+    before, first, second = blog.mails(), blog.address("throttled"), blog.address("behind")
+    with blog.stack.faults.api("sesv2", "SendEmail", error=_THROTTLED, times=_ATTEMPTS) as fault:
+        blog.insert(first)
+        blog.insert(second)
+        blog.wait_for("sent", first, second)
+    require(fault.applied == _ATTEMPTS, f"SES throttled {fault.applied} attempts")
+    require(not blog.failures.poll(), "a throttled mail is in the failure queue")
+    story.fact("throttled attempts", fault.applied)
+    story.fact("mails after them", blog.mails() - before)
+    story.say(
+        f"SES throttles {_ATTEMPTS} attempts: the changes wait in the stream, and each mail is sent once."
+    )
+
+
+def _throttle_for_long(blog: Blog, faults: Faults, story: Story) -> None:
+    """A change that waits for longer than the function has patience; here, that has none."""
+    before, address = blog.mails(), blog.address("given-up")
+    with (
+        faults.environment(blog.stack.output("WelcomeFunctionName"), PATIENCE="0"),
+        blog.stack.faults.api("sesv2", "SendEmail", error=_THROTTLED),
+    ):
         blog.insert(address)
-        blog.wait_for("sent", address)
-    require(fault.applied == 2, f"SES throttled {fault.applied} attempts")
-    story.fact("mails after two throttled attempts", blog.mails() - before)
-    story.say("SES throttles two attempts: certainly not sent, so the third one sends the mail.")
+        (failed,) = blog.failures.wait_for(1)
+    require(_THROTTLED in failed.reason and blog.mails() == before, f"{failed.reason}, or it was sent")
+    story.fact("redriven", blog.redrive())
+    blog.deliver(failed.event)
+    blog.wait_for("sent", address)
+    story.fact("mails after the redrive", blog.mails() - before)
+    story.say(
+        "SES throttles for longer than a change may wait: it goes to the failure queue with its data, and a "
+        "redrive sends the mail. Delivered once more, the change is not mailed again."
+    )
 
 
 def _leave_in_doubt(blog: Blog, story: Story) -> None:

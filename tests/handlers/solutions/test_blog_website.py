@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from botocore.exceptions import (
 )
 from moto import mock_aws
 
+from scenarios.support.redrive import FailedEvent, parse
 from solutions.blog_website.ledger import InDoubt
 from tests.handlers.importing import import_handler
 from tests.handlers.records import dynamodb_record
@@ -34,6 +36,8 @@ ENVIRONMENT = {
     "POSTS_TABLE_NAME": "posts",
     "SUBSCRIBERS_TABLE_NAME": "subscribers",
     "LEDGER_TABLE_NAME": "ledger",
+    "FAILURE_QUEUE_URL": "https://sqs/failures",
+    "PATIENCE": str(10**12),  # the changes of the tests are old
     "PICTURE_SIZES": "320,960",
     "SENDER": "blog@example.com",
     "SITE_URL": "https://d1.cloudfront.net/",
@@ -98,6 +102,24 @@ def test_posts_come_newest_first_in_pages_without_their_texts(api: ModuleType, d
     assert answer(api, "GET /api/posts", queryStringParameters={"before": "é" * 513})[0] == 400
 
 
+def test_a_full_page_is_the_last_one_if_nothing_follows(api: ModuleType, dynamodb: Any) -> None:
+    for number in range(20):
+        item = {"blog": {"S": "main"}, "id": {"S": f"{number:02}"}}
+        dynamodb.put_item(TableName="posts", Item=item)
+    _, first = answer(api, "GET /api/posts")
+    assert first["next"] == "10"
+    _, last = answer(api, "GET /api/posts", queryStringParameters={"before": first["next"]})
+    assert (len(last["posts"]), last["next"]) == (10, None)
+
+
+def test_a_page_has_ten_posts_however_large_they_are(api: ModuleType, dynamodb: Any) -> None:
+    for number in range(12):
+        texts = {"blog": "main", "id": f"{number:02}", "text": "x" * 390_000}
+        dynamodb.put_item(TableName="posts", Item={name: {"S": value} for name, value in texts.items()})
+    _, first = answer(api, "GET /api/posts")
+    assert ([one["id"] for one in first["posts"]][::9], first["next"]) == (["11", "02"], "02")
+
+
 def test_a_post_has_its_text(api: ModuleType, dynamodb: Any) -> None:
     texts = {"blog": "main", "id": "a", "title": "t", "text": "long"}
     dynamodb.put_item(TableName="posts", Item={name: {"S": value} for name, value in texts.items()})
@@ -158,11 +180,26 @@ class Mails:
         return {"MessageId": f"m{len(self.sent)}"}
 
 
+class Failures:
+    """The failure queue as the handler sees it."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def send(self, body: str) -> None:
+        self.messages.append(body)
+
+    @property
+    def events(self) -> list[FailedEvent]:
+        """What a redrive reads in the messages."""
+        return [parse({"Body": body}) for body in self.messages]
+
+
 @pytest.fixture
 def welcome(dynamodb: object) -> ModuleType:
-    """The module that reads the stream, with a SES of the test."""
+    """The module that reads the stream, with a SES and a failure queue of the test."""
     module: Any = import_handler("solutions.blog_website.welcome", ENVIRONMENT)
-    module.ses = Mails()
+    module.ses, module.failure_queue = Mails(), Failures()
     return module  # type: ignore[no-any-return]
 
 
@@ -171,12 +208,13 @@ def insertion(number: int, email: str = "") -> Any:
     return dynamodb_record(number, {"email": {"S": email}}, None, {"email": {"S": email}})
 
 
+def number(record: Any) -> str:
+    return str(record["dynamodb"]["SequenceNumber"])
+
+
 def deliver(welcome: Any, *records: Any) -> list[str]:
-    """Deliver a batch; return what the response names, or the name of the exception."""
-    try:
-        failed = welcome.handler({"Records": records}, CONTEXT)["batchItemFailures"]
-    except Exception as error:
-        return [type(error).__name__]
+    """Deliver a batch; return what the response names."""
+    failed = welcome.handler({"Records": records}, CONTEXT)["batchItemFailures"]
     return [one["itemIdentifier"] for one in failed]
 
 
@@ -201,24 +239,62 @@ def test_who_comes_back_is_greeted_again(welcome: Any) -> None:
     assert welcome.ses.sent == ["ann@example.com"] * 2
 
 
+WAITING = [
+    *(http_error(code, 429) for code in ("TooManyRequestsException", "ThrottlingException")),
+    http_error("LimitExceededException", 400),
+    EndpointConnectionError(endpoint_url="https://email"),
+    ConnectTimeoutError(endpoint_url="https://email"),
+]
+
+
+@pytest.mark.parametrize("error", WAITING, ids=lambda error: str(error)[:40])
+def test_a_throttled_mail_waits_with_those_after_it(welcome: Any, dynamodb: Any, error: Exception) -> None:
+    first, second, third = insertion(1), insertion(2), insertion(3)
+    deliver(welcome, first)
+    welcome.ses.error = error
+    assert deliver(welcome, first, second, third) == [number(second)]
+    assert (welcome.ses.sent, states(dynamodb)) == (["1@example.com"], {"1@example.com": "sent"})
+    assert deliver(welcome, second, third) == []
+    assert welcome.ses.sent == ["1@example.com", "2@example.com", "3@example.com"]
+    assert welcome.failure_queue.messages == []
+
+
+@pytest.mark.parametrize("error", WAITING, ids=lambda error: str(error)[:40])
+def test_a_mail_that_waited_for_too_long_can_be_redriven(
+    welcome: Any, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(welcome, "PATIENCE", 0)
+    welcome.ses.error = error
+    assert deliver(welcome, insertion(1), insertion(2)) == []
+    assert welcome.ses.sent == ["2@example.com"]
+    (failed,) = welcome.failure_queue.events
+    assert (failed.of_stream, failed.function, failed.reason) == (
+        True,
+        "f",
+        f"{type(error).__name__}: {error}",
+    )
+    for _ in range(2):  # SQS may deliver a message twice
+        assert welcome.handler(failed.event, CONTEXT) == {"batchItemFailures": []}
+    assert welcome.ses.sent == ["2@example.com", "1@example.com"]
+
+
 @pytest.mark.parametrize(
     "error",
     [
-        http_error("TooManyRequestsException", 429),
         http_error("MessageRejected", 400),
         http_error("AccessDeniedException", 403),
-        EndpointConnectionError(endpoint_url="https://email"),
-        ConnectTimeoutError(endpoint_url="https://email"),
+        http_error("SendingPausedException", 400),
     ],
-    ids=lambda error: str(error)[:40],
+    ids=lambda error: str(error)[:60],
 )
-def test_what_was_certainly_not_sent_is_tried_again(welcome: Any, dynamodb: Any, error: Exception) -> None:
+def test_what_ses_refuses_does_not_hold_up_others(welcome: Any, dynamodb: Any, error: Exception) -> None:
     welcome.ses.error = error
-    first, second = insertion(1), insertion(2)
-    assert deliver(welcome, second, first) == [type(error).__name__]
-    assert (welcome.ses.sent, states(dynamodb)) == (["1@example.com"], {"1@example.com": "sent"})
-    assert deliver(welcome, second) == []
-    assert welcome.ses.sent == ["1@example.com", "2@example.com"]
+    assert deliver(welcome, insertion(1), insertion(2)) == []
+    assert (welcome.ses.sent, states(dynamodb)) == (["2@example.com"], {"2@example.com": "sent"})
+    (failed,) = welcome.failure_queue.events
+    assert failed.reason == f"NotAccepted: {error}"
+    assert deliver(welcome, *failed.event["Records"]) == []  # after its cause was mended
+    assert welcome.ses.sent == ["2@example.com", "1@example.com"]
 
 
 @pytest.mark.parametrize(
@@ -233,30 +309,40 @@ def test_what_was_certainly_not_sent_is_tried_again(welcome: Any, dynamodb: Any,
 def test_what_is_in_doubt_is_not_sent_again(welcome: Any, dynamodb: Any, error: BaseException) -> None:
     welcome.ses.error = error
     if isinstance(error, Exception):
-        assert deliver(welcome, insertion(1)) == [insertion(1)["dynamodb"]["SequenceNumber"]]
+        assert deliver(welcome, insertion(1)) == [number(insertion(1))]
     else:
         with pytest.raises(SystemExit):
             welcome.handler({"Records": [insertion(1)]}, CONTEXT)
-    assert deliver(welcome, insertion(1), insertion(2)) == [InDoubt.__name__]
-    assert deliver(welcome, insertion(1)) == [insertion(1)["dynamodb"]["SequenceNumber"]]
+    assert deliver(welcome, insertion(1), insertion(2)) == []
+    assert [failed.reason.partition(":")[0] for failed in welcome.failure_queue.events] == [InDoubt.__name__]
     assert welcome.ses.sent == ["2@example.com"]
     assert states(dynamodb) == {"1@example.com": "sending", "2@example.com": "sent"}
 
 
 def test_a_mail_whose_row_could_not_be_closed_is_not_sent_again(
-    welcome: Any, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+    welcome: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
         raise RuntimeError("the table is away")
 
     with monkeypatch.context() as patch:
         patch.setattr(welcome.ledger, "close", fails)
-        assert deliver(welcome, insertion(1)) == [insertion(1)["dynamodb"]["SequenceNumber"]]
-    assert deliver(welcome, insertion(1), insertion(2)) == [InDoubt.__name__]
+        assert deliver(welcome, insertion(1)) == [number(insertion(1))]
+    assert deliver(welcome, insertion(1), insertion(2)) == []
+    assert len(welcome.failure_queue.messages) == 1
     assert welcome.ses.sent == ["1@example.com", "2@example.com"]
+
+
+def test_the_ledger_remembers_a_mail_for_longer_than_the_failure_queue_has_its_change(
+    welcome: Any, dynamodb: Any
+) -> None:
+    before = int(time.time())
+    deliver(welcome, insertion(1))
+    (row,) = dynamodb.scan(TableName="ledger")["Items"]
+    assert int(row["forget_at"]["N"]) - before > 14 * 86_400
 
 
 def test_a_batch_without_time_sends_nothing(welcome: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CONTEXT, "get_remaining_time_in_millis", lambda: 1_000)
-    assert deliver(welcome, insertion(1), insertion(2)) == ["OutOfTime"]
-    assert welcome.ses.sent == []
+    assert deliver(welcome, insertion(1), insertion(2)) == [number(insertion(1))]
+    assert (welcome.ses.sent, welcome.failure_queue.messages) == ([], [])

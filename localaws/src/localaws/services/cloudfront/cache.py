@@ -26,9 +26,10 @@ Faithful to:
   `stale-if-error` says, and without that for any time. The origin is asked again after the error caching
   minimum TTL of the status; so is one without such an object, whose 502 or 504 is cached as long.
 - `Set-Cookie` of an origin is removed, unless cookies are forwarded to it.
-- An invalidation removes what its paths match, also what is being fetched. They include the query string, and
-  may end with `*`. The API refuses wrong paths: without `/` at the start, with `*` elsewhere than at the end,
-  with more than 4,000 characters; none of them, and a wrong number.
+- An invalidation removes what its paths match, also what is being fetched; one with an earlier
+  `CallerReference` removes nothing. Paths include the query string, and may end with `*`. The API refuses
+  wrong paths: without `/` at the start, with `*` elsewhere than at the end, with more than 4,000 characters;
+  none of them, and a wrong number.
 - Origin Shield needs a Region that has it.
 
 Between cache and origin is `_fetch_from_origin` of the emulator, which this module encloses: it is called
@@ -500,8 +501,11 @@ def _create_invalidation(stock: Callable[..., Any], dist_id: str, body: bytes) -
         if quantity != str(len(paths)):
             message = f"Quantity is {quantity or 'missing'}, and there are {len(paths)} paths."
             return cloudfront._error("InconsistentQuantities", message, 400)
+    before = len(cloudfront._invalidations.get(dist_id, ()))
     answer = stock(dist_id, body)
-    if answer[0] == 201:
+    # A request with a CallerReference that was there is answered with the earlier invalidation.
+    # https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_InvalidationBatch.html
+    if len(cloudfront._invalidations.get(dist_id, ())) > before:
         _forget_paths(dist_id, paths)
     return answer
 

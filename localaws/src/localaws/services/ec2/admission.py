@@ -5,9 +5,11 @@ asks for them.
 
 Faithful to: a connection needs a rule for outbound traffic in a group of its source, and one for inbound
 traffic in a group of its destination: protocol TCP or all, the port, and as the other side a group, a prefix
-list or a range of addresses.
+list or a range of addresses. Rules are revoked one by one; a rule that is not there is refused
+(`InvalidPermission.NotFound`), except in a default VPC.
 Not to: network ACLs and routes; addresses of single hosts, which have those of their subnets. For clients of
-this machine, any range of addresses counts as one that has theirs.
+this machine, any range of addresses counts as one that has theirs. In a default VPC, the answer does not list
+what was not revoked (`unknownIpPermissionSet`).
 
 https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html
 """
@@ -22,7 +24,7 @@ from typing import Any
 
 from ministack.services import ec2
 
-from localaws.patching import around, replaces
+from localaws.patching import action, around, replaces
 
 _TCP = ("tcp", "6")
 _EVERYWHERE = ipaddress.ip_network("0.0.0.0/0")
@@ -112,3 +114,52 @@ def _strip_descriptions(rule: dict[str, Any]) -> dict[str, Any]:
         sources = (one.get(name) or one if isinstance(one, dict) else one for one in rule.get(kind) or [])
         same[kind] = sorted(map(str, sources))
     return same
+
+
+# --- Rules that are revoked
+
+
+def _revoked(stock: Callable[[Any], Any], params: Any, direction: str, operation: str) -> Any:
+    """Revoke rules by what they allow: each source of a permission is a rule, and each has to be there.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RevokeSecurityGroupIngress.html
+    """
+    group = ec2._security_groups.get(name := ec2._p(params, "GroupId"))
+    if group is None or ec2._parse_member_list(params, "SecurityGroupRuleId"):
+        return stock(params)
+    wanted = [one for rule in ec2._parse_ip_permissions(params, "IpPermissions") for one in _single(rule)]
+    known = [one for rule in group[direction] for one in _single(rule)]
+    missing = [one for one in wanted if not any(ec2._rules_match(one, other) for other in known)]
+    if missing and not ec2._vpcs.get(group["VpcId"], {}).get("IsDefault"):
+        message = "The specified rule does not exist in this security group."
+        return ec2._error("InvalidPermission.NotFound", message, 400)
+    is_egress, revoked = direction == "IpPermissionsEgress", ""
+    left: list[dict[str, Any]] = []
+    for rule in group[direction]:
+        rest = []
+        for one in _single(rule):
+            if any(ec2._rules_match(one, other) for other in wanted):
+                revoked += ec2._revoked_sg_rule_xml(name, one, is_egress=is_egress)
+            else:
+                rest.append(one)
+        left += [rule] if len(rest) == len(_single(rule)) else rest
+    group[direction][:] = left
+    content = f"<return>true</return><revokedSecurityGroupRuleSet>{revoked}</revokedSecurityGroupRuleSet>"
+    return ec2._xml(200, f"{operation}Response", content)
+
+
+def _single(rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a rule for each source of a permission."""
+    kinds = ("IpRanges", "Ipv6Ranges", "PrefixListIds", "UserIdGroupPairs")
+    none: dict[str, list[Any]] = {kind: [] for kind in kinds}
+    return [{**rule, **none, kind: [one]} for kind in kinds for one in rule.get(kind) or []] or [rule]
+
+
+@action(ec2, "RevokeSecurityGroupIngress")
+def _revoke_sg_ingress(stock: Callable[[Any], Any], p: Any) -> Any:
+    return _revoked(stock, p, "IpPermissions", "RevokeSecurityGroupIngress")
+
+
+@action(ec2, "RevokeSecurityGroupEgress")
+def _revoke_sg_egress(stock: Callable[[Any], Any], p: Any) -> Any:
+    return _revoked(stock, p, "IpPermissionsEgress", "RevokeSecurityGroupEgress")
