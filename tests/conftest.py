@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import signal
 import sys
 from typing import TYPE_CHECKING
 
+import botocore.session
 import pytest
 
 from stacks.catalogue import ARCHITECTURES
@@ -25,6 +27,10 @@ from tests.deployed import (
 # Collecting the tests makes very many objects that stay, and looking among them for garbage took
 # half of the time. See `pytest_collection_finish`.
 gc.disable()
+
+# Handlers and scenarios make their clients anew for each test, in new sessions, which would read the model of
+# each service anew, too: that is four fifths of the time to make a client.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 # The CDK is imported where it is needed: it starts Node, and tests of deployed stacks do without.
 if TYPE_CHECKING:
