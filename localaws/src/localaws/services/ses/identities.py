@@ -10,7 +10,7 @@ a recipient without a domain. CreateEmailIdentity refuses an identity that exist
 it, and a stack fails with it; both APIs delete an identity for both.
 Not to: an identity of one API in the answers of the other; configuration sets, templates and, in the sandbox,
 recipients as further resources; condition keys; sending authorization policies; the other rules for
-addresses.
+addresses; the quota and the maximum rate of sending, whose seconds would depend on the machine.
 
 https://docs.aws.amazon.com/ses/latest/dg/control-user-access.html
 https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
