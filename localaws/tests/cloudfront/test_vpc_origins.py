@@ -287,7 +287,7 @@ def test_a_group_of_the_same_name_in_another_region_has_its_own_server(shop: Sho
 @pytest.mark.parametrize(
     ("group", "elsewhere"),
     [
-        ("fleet-of-nobody", {}),
+        ("no-such-fleet", {}),
         ("Fleet", {"region": "eu-west-3"}),
         ("Fleet", {"account": "222222222222"}),
     ],

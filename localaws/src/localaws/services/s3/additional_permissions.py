@@ -114,8 +114,8 @@ def _delete_objects(
     for one in refused:
         error = SubElement(result, f"{{{s3.S3_NS}}}Error")
         version = _text(one, "VersionId")
-        told = {"Key": _text(one, "Key"), **({"VersionId": version} if version else {})}
-        for name, value in {**told, "Code": "AccessDenied", "Message": "Access Denied"}.items():
+        members = {"Key": _text(one, "Key"), **({"VersionId": version} if version else {})}
+        for name, value in {**members, "Code": "AccessDenied", "Message": "Access Denied"}.items():
             SubElement(error, f"{{{s3.S3_NS}}}{name}").text = value
     return status, headers, tostring(result, encoding="UTF-8", default_namespace=s3.S3_NS)
 

@@ -36,30 +36,30 @@ def _add_event(stock: Callable[..., Data], execution: Data, event_type: str, det
     name = _DETAILS.get(event_type)
     if name is None:
         return stock(execution, event_type, details)
-    told, resource = dict(details[name]), str(details[name]["resource"])
+    members, resource = dict(details[name]), str(details[name]["resource"])
     if ":states:::" in resource:
-        return _of_integration(stock, execution, event_type, told)
+        return _of_integration(stock, execution, event_type, members)
     if ":lambda:" in resource:
-        return _of_function(stock, execution, event_type, told)
+        return _of_function(stock, execution, event_type, members)
     return stock(execution, event_type, details)
 
 
-def _of_integration(stock: Callable[..., Data], execution: Data, event_type: str, told: Data) -> Data:
-    *kind, resource = told["resource"].partition(":states:::")[2].split(":")
+def _of_integration(stock: Callable[..., Data], execution: Data, event_type: str, members: Data) -> Data:
+    *kind, resource = members["resource"].partition(":states:::")[2].split(":")
     if resource.isdigit():  # startExecution.sync:2
         resource = f"{kind.pop()}:{resource}"
     task = {"resourceType": ":".join(kind), "resource": resource}
     if event_type == "TaskScheduled":
         region = execution["executionArn"].split(":")[3]
-        stock(execution, event_type, {_DETAILS[event_type]: {**told, **task, "region": region}})
+        stock(execution, event_type, {_DETAILS[event_type]: {**members, **task, "region": region}})
         return stock(execution, "TaskStarted", {"taskStartedEventDetails": task})
-    return stock(execution, event_type, {_DETAILS[event_type]: told | task})
+    return stock(execution, event_type, {_DETAILS[event_type]: members | task})
 
 
-def _of_function(stock: Callable[..., Data], execution: Data, event_type: str, told: Data) -> Data:
+def _of_function(stock: Callable[..., Data], execution: Data, event_type: str, members: Data) -> Data:
     function = event_type.replace("Task", "LambdaFunction")
-    kept = {name: value for name, value in told.items() if name not in ("resource", "resourceType")}
+    kept = {name: value for name, value in members.items() if name not in ("resource", "resourceType")}
     if event_type == "TaskScheduled":
-        kept["resource"] = told["resource"]
+        kept["resource"] = members["resource"]
     event = stock(execution, function, {f"l{function[1:]}EventDetails": kept})
     return stock(execution, "LambdaFunctionStarted") if event_type == "TaskScheduled" else event
