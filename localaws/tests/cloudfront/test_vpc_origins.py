@@ -267,6 +267,46 @@ def test_nothing_listens_on_an_instance_unless_a_test_says_so(shop: Shop, server
     assert "ELB-HealthChecker/2.0" in {one["user-agent"] for one in server.requests("/health")}
 
 
+def test_a_group_of_the_same_name_in_another_region_has_its_own_server(shop: Shop, server: Server) -> None:
+    region, name = "eu-west-1", shop.stack.outputs["Fleet"]
+    client = shop.aws.session.client("autoscaling", region_name=region)
+    client.create_launch_configuration(LaunchConfigurationName="l", ImageId="ami-1", InstanceType="t3.nano")
+    client.create_auto_scaling_group(
+        AutoScalingGroupName=name,
+        LaunchConfigurationName="l",
+        MinSize=0,
+        MaxSize=0,
+        AvailabilityZones=["eu-west-1a"],
+    )
+    with shop.aws.instances_answer(name, server.url, region=region):
+        assert shop.status("/elsewhere") == 502
+    with shop.listening(server), shop.aws.instances_answer(name, "http://127.0.0.1:1", region=region):
+        assert shop.status("/here") == 200
+
+
+@pytest.mark.parametrize(
+    ("group", "elsewhere"),
+    [
+        ("no-such-fleet", {}),
+        ("Fleet", {"region": "eu-west-3"}),
+        ("Fleet", {"account": "222222222222"}),
+    ],
+)
+def test_a_group_that_is_not_there_is_refused(
+    shop: Shop, server: Server, group: str, elsewhere: dict[str, str]
+) -> None:
+    fleet = shop.stack.outputs["Fleet"]
+    there = "none" if "account" in elsewhere else rf".*\b{shop.aws.region} {fleet}\b"
+    region = elsewhere.get("region", shop.aws.region)
+    text = rf"no Auto Scaling group, target group or instance of {region}; the groups are: {there}"
+    asked = {"Fleet": fleet}.get(group, group)
+    with (
+        pytest.raises(ValueError, match=text),
+        shop.aws.instances_answer(asked, server.url, **elsewhere),
+    ):
+        pass
+
+
 def test_the_instances_must_admit_the_load_balancer(shop: Shop, server: Server) -> None:
     ec2, machines = shop.aws.client("ec2"), shop.stack.outputs["Machines"]
     front = {"UserIdGroupPairs": [{"GroupId": shop.stack.outputs["Front"]}]}

@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from ministack.services import cognito as emulator
 
+from helpers.stacks import deploy, ref
 from localaws import LocalAws
 from localaws.services.cognito import identities
 
@@ -164,6 +165,37 @@ def test_a_deleted_identity_is_unknown(pools: Pools) -> None:
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         client.get_open_id_token(IdentityId=known)
     assert pools.call("get_id", pools.tokens["IdToken"])["IdentityId"] != known
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    ("setting", "refused"),
+    [({}, False), ({"AllowClassicFlow": True}, False), ({"AllowClassicFlow": False}, True)],
+)
+@pytest.mark.parametrize("in_stack", [False, True])
+def test_a_pool_without_the_classic_flow_gives_no_tokens(
+    local_aws: LocalAws, setting: dict[str, bool], refused: bool, in_stack: bool
+) -> None:
+    client, properties = (
+        local_aws.client("cognito-identity"),
+        {"AllowUnauthenticatedIdentities": True, **setting},
+    )
+    if in_stack:
+        resources = {"Pool": {"Type": "AWS::Cognito::IdentityPool", "Properties": properties}}
+        pool = deploy(local_aws, resources, {"Pool": ref("Pool")}).outputs["Pool"]
+    else:
+        pool = client.create_identity_pool(IdentityPoolName="guests", **properties)["IdentityPoolId"]
+    described = client.describe_identity_pool(IdentityPoolId=pool)
+    assert {name: described[name] for name in described if name == "AllowClassicFlow"} == setting
+    guest = client.get_id(IdentityPoolId=pool)["IdentityId"]
+    try:
+        client.get_open_id_token(IdentityId=guest)
+    except ClientError as error:
+        found = "{Code}: {Message}".format(**error.response["Error"])
+    else:
+        found = ""
+    text = "InvalidParameterException: Basic (classic) flow is not enabled, please use enhanced flow."
+    assert found == (text if refused else "")
 
 
 @pytest.mark.local

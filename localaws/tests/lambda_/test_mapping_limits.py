@@ -128,6 +128,29 @@ def test_a_second_mapping_of_the_same_source_and_function_is_refused(functions: 
     assert first in error["Message"]
 
 
+def test_another_starting_position_replaces_a_mapping_which_conflicts_with_itself(
+    local_aws: LocalAws, stream: str
+) -> None:
+    def resources(position: str, stream_arn: str = stream, batch: int = 10) -> dict[str, dict[str, Any]]:
+        mapping = {"EventSourceArn": stream_arn, "StartingPosition": position, "BatchSize": batch}
+        made = stack_of({}, {}, mapping)
+        made["Role"] = role(*READING, ("kinesis:*", "*"))
+        return made
+
+    outputs = {"Id": ref("Mapping")}
+    stack = deploy(local_aws, resources("LATEST"), outputs)
+    first = stack.outputs["Id"]
+    with pytest.raises(DeploymentFailedError, match=f"provided mapping already exists.*UUID {first}"):
+        stack.update(resources("TRIM_HORIZON"), outputs)
+    stack.update(resources("LATEST", batch=11), outputs)
+    assert stack.outputs["Id"] == first
+    kinesis = local_aws.client("kinesis")
+    kinesis.create_stream(StreamName="limits-too", ShardCount=1)
+    stack.update(resources("TRIM_HORIZON", stream.replace("/limits", "/limits-too")), outputs)
+    found = local_aws.client("lambda").list_event_source_mappings(EventSourceArn=stream)
+    assert (stack.outputs["Id"] != first, found["EventSourceMappings"]) == (True, [])
+
+
 def test_a_queue_in_another_region_is_refused(local_aws: LocalAws) -> None:
     resources = stack_of({}, {}, {"EventSourceArn": "arn:aws:sqs:eu-west-3:123456789012:theirs"})
     with pytest.raises(DeploymentFailedError, match="must be in the same region as the Lambda function"):

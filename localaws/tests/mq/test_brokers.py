@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from helpers.lambda_functions import Functions
-from helpers.stacks import DeploymentFailedError, deploy, ref, session_of
+from helpers.stacks import DeploymentFailedError, Resources, deploy, ref, session_of
 from localaws import LocalAws
 
 pytestmark = pytest.mark.local
@@ -175,6 +175,31 @@ def test_a_mapping_keeps_queue_and_secret_has_batches_of_100_and_no_starting_pos
         mapped.client.update_event_source_mapping(
             UUID=made["UUID"], SourceAccessConfigurations=[mapped.login, mapped.host]
         )
+
+
+def test_a_stack_update_changes_neither_queue_nor_virtual_host_of_a_mapping(mapped: Mapped) -> None:
+    def resources(**changes: Any) -> Resources:
+        given = {
+            "EventSourceArn": mapped.rabbit,
+            "FunctionName": mapped.function,
+            "Queues": ["orders"],
+            "SourceAccessConfigurations": [mapped.login, mapped.host],
+        }
+        return {"Mapping": {"Type": "AWS::Lambda::EventSourceMapping", "Properties": given | changes}}
+
+    outputs = {"Id": ref("Mapping")}
+    stack = deploy(mapped.functions.aws, resources(), outputs)
+    host, first = mapped.host | {"URI": "/other"}, stack.outputs["Id"]
+    access = {"SourceAccessConfigurations": [mapped.login, host]}
+    stack.update(resources(Queues=["returns"], BatchSize=7, **access), outputs)
+    found = mapped.client.get_event_source_mapping(UUID=first)
+    assert (stack.outputs["Id"], found["Queues"], found["BatchSize"]) == (first, ["orders"], 7)
+    assert found["SourceAccessConfigurations"] == [mapped.login, mapped.host]
+    other = mapped.functions.aws.client("mq").create_broker(**broker())["BrokerArn"]
+    stack.update(resources(EventSourceArn=other, Queues=["returns"], **access), outputs)
+    found = mapped.client.get_event_source_mapping(UUID=stack.outputs["Id"])
+    assert (stack.outputs["Id"] != first, found["Queues"]) == (True, ["returns"])
+    assert found["SourceAccessConfigurations"] == [mapped.login, host]
 
 
 def test_lambda_refuses_mappings_that_cannot_read_a_queue_of_a_broker(mapped: Mapped) -> None:

@@ -1,4 +1,4 @@
-"""SES authorises a mail on the identity that it is sent from."""
+"""An identity exists once, and SES authorises a mail on the one that it is sent from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from helpers.stacks import deploy, ref
+from helpers.stacks import DeploymentFailedError, Resources, deploy, ref
 from localaws import LocalAws
 
 pytestmark = pytest.mark.local
@@ -80,3 +80,58 @@ def test_a_role_sends_from_one_identity_only(
 @pytest.mark.parametrize(("recipient", "refused"), [("Ann <ann@example.net>", ""), ("ann", "BadRequest")])
 def test_a_recipient_has_a_domain(identities: LocalAws, recipient: str, refused: str) -> None:
     assert send(identities.client("sesv2"), "blog@example.org", recipient) == refused
+
+
+def create(client: Any, identity: str) -> str:
+    """Create an identity; return the error, if there is one."""
+    try:
+        client.create_email_identity(EmailIdentity=identity)
+    except ClientError as error:
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        return "{} {Code}: {Message}".format(status, **error.response["Error"])
+    return ""
+
+
+@pytest.mark.parametrize("identity", ["blog@example.org", "example.com"])
+def test_an_identity_of_a_stack_is_not_created_again(identities: LocalAws, identity: str) -> None:
+    refused = f"400 AlreadyExistsException: Email identity {identity} already exist."
+    assert create(identities.client("sesv2"), identity) == refused
+
+
+@pytest.mark.parametrize("deleted_by", ["ses", "sesv2"])
+def test_an_identity_is_created_again_when_it_was_deleted(local_aws: LocalAws, deleted_by: str) -> None:
+    client, identity = local_aws.client("sesv2"), f"{deleted_by}@example.net"
+    local_aws.client("ses").verify_email_identity(EmailAddress=identity)
+    assert create(client, identity).startswith("400 AlreadyExistsException")
+    if deleted_by == "ses":
+        local_aws.client("ses").delete_identity(Identity=identity)
+    else:
+        client.delete_email_identity(EmailIdentity=identity)
+    assert [create(client, identity), create(client, identity)[:17]] == ["", "400 AlreadyExists"]
+
+
+def test_an_identity_of_another_region_does_not_count(local_aws: LocalAws) -> None:
+    regions = ("eu-west-1", "eu-west-2")
+    clients = [local_aws.session.client("sesv2", region_name=region) for region in regions]
+    assert [create(client, "twice@example.net") for client in clients] == ["", ""]
+
+
+def mail(identity: str) -> Resources:
+    """The resources of a stack with an identity."""
+    return {"Mail": {"Type": "AWS::SES::EmailIdentity", "Properties": {"EmailIdentity": identity}}}
+
+
+def test_a_stack_fails_with_an_identity_that_exists(local_aws: LocalAws) -> None:
+    client = local_aws.client("sesv2")
+    client.create_email_identity(EmailIdentity="taken@example.net")
+    text = "Resource of type 'AWS::SES::EmailIdentity' with identifier 'taken@example.net' already exists."
+    with pytest.raises(DeploymentFailedError, match=text):
+        deploy(local_aws, mail("taken@example.net"))
+    stack = deploy(local_aws, mail("free@example.net"))
+    with pytest.raises(DeploymentFailedError, match=text):
+        stack.update(mail("taken@example.net"))
+    for identity in ("taken@example.net", "free@example.net"):
+        assert client.get_email_identity(EmailIdentity=identity)["IdentityType"] == "EMAIL_ADDRESS"
+    stack.update(mail("newer@example.net"))
+    stack.delete()
+    assert create(client, "newer@example.net") == ""

@@ -528,7 +528,9 @@ class LocalAws:
             self._call("POST", "/_localaws/concurrency", before)
 
     @contextlib.contextmanager
-    def instances_answer(self, group: str, url: str) -> Iterator[None]:
+    def instances_answer(
+        self, group: str, url: str, *, region: str | None = None, account: str | None = None
+    ) -> Iterator[None]:
         """Let an HTTP server of yours be what listens on EC2 instances, while the body runs.
 
         No machines run here, and user data is never executed. Load balancers forward requests, and health
@@ -539,9 +541,12 @@ class LocalAws:
             group: The name of an Auto Scaling group, the ARN of a target group, or the id of an instance. An
                 instance counts before its groups.
             url: Where the server is: `http://127.0.0.1:8080`.
+            region: The Region of the group. Default: that of `session`.
+            account: The account of the group. Default: that of `session`.
 
         Raises:
-            ValueError: The group has no name, or the URL is not that of an HTTP server on this machine.
+            ValueError: There is no such group or instance, or the URL is not that of an HTTP server on this
+                machine.
 
         Example:
             ```python
@@ -556,11 +561,14 @@ class LocalAws:
                 "id of an instance"
             )
         addresses.check_server(url)
-        before = self._call("POST", "/_localaws/instances", {"group": group, "url": url})
+        request = {"account": account or self.account, "region": region or self.region, "group": group}
+        answer = self._call("POST", "/_localaws/instances", {**request, "url": url})
+        if answer["refused"]:
+            raise ValueError(f"instances_answer: {answer['refused']}")
         try:
             yield
         finally:
-            self._call("POST", "/_localaws/instances", {"group": group, "url": before})
+            self._call("POST", "/_localaws/instances", {**request, "url": answer["before"]})
 
     @contextlib.contextmanager
     def with_broker(self, arn: str, url: str) -> Iterator[None]:

@@ -79,7 +79,7 @@ def with_control(app: Application) -> Application:
         elif route == ("POST", "/_localaws/instances"):
             from localaws.services.elbv2 import servers
 
-            await _answer(send, servers.answer(json.loads(await _body(receive))))
+            await _answer(send, servers.answer(**json.loads(await _body(receive))))
         elif route == ("POST", "/_localaws/broker"):
             from localaws.services.lambda_.broker_event_source import stand_in
 

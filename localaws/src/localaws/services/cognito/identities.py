@@ -2,7 +2,8 @@
 
 The emulator verifies tokens only while it enforces IAM. It gives credentials for every identity id, also to
 guests of a pool that has none, invents a role for a pool without roles, asks no role whether it trusts the
-pool, gives policies nothing of the identity, and does not know DeleteIdentities.
+pool, gives policies nothing of the identity, and does not know DeleteIdentities. It gives tokens for the
+classic flow, whatever the pool says about that.
 
 Faithful to: GetId, GetCredentialsForIdentity and GetOpenIdToken refuse a token with another signature, issuer
 or audience, and an expired one, with NotAuthorizedException; likewise a guest if the pool does not allow
@@ -10,7 +11,8 @@ unauthenticated identities, and the token of a user who is disabled, deleted or 
 pool asks the user pool (ServerSideTokenCheck). An unknown identity fails with ResourceNotFoundException, a
 pool without a role for that kind of identity, or whose role does not trust it, with
 InvalidIdentityPoolConfigurationException. Policies of the role see `cognito-identity.amazonaws.com:sub`,
-`:aud` and `:amr`, as conditions and as policy variables. DeleteIdentities works.
+`:aud` and `:amr`, as conditions and as policy variables. DeleteIdentities works. GetOpenIdToken is refused
+where AllowClassicFlow is false; a pool that was made without AllowClassicFlow has none, and gives tokens.
 Not to: tokens of other providers than user pools are not verified, but the pool must name the provider. Role
 mappings and principal tags are not evaluated, and guests have no scope-down policy. AWS does not document
 the message for a user who has signed out.
@@ -18,6 +20,9 @@ the message for a user who has signed out.
 https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_GetCredentialsForIdentity.html
 https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_GetId.html
 https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_DeleteIdentities.html
+https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_GetOpenIdToken.html
+https://docs.aws.amazon.com/cognito/latest/developerguide/authentication-flow.html
+https://github.com/aws/aws-cli/issues/7652
 https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_CognitoIdentityProvider.html
 https://docs.aws.amazon.com/cognito/latest/developerguide/identity-pools.html
 https://docs.aws.amazon.com/cognito/latest/developerguide/role-trust-and-permissions.html
@@ -34,10 +39,29 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import error_response_json, get_region, json_response
 from ministack.services import cognito, iam, sts
 
-from localaws.patching import Properties, around
+from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.iam.shapes import new_credentials
 
 _PROVIDER = "cognito-identity.amazonaws.com"
+_CLASSIC = "AllowClassicFlow"
+
+
+@around(cognito, "_create_identity_pool")
+def _create_identity_pool(stock: Callable[[Properties], Any], data: Properties) -> Any:
+    status, headers, body = stock(data)
+    if status != 200 or _CLASSIC in data:
+        return status, headers, body
+    pool = cognito._identity_pools[json.loads(body)["IdentityPoolId"]]
+    del pool[_CLASSIC]
+    return json_response(cognito._identity_pool_out(pool))
+
+
+@resource("AWS::Cognito::IdentityPool").create
+def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    made = stock(logical_id, properties, stack)
+    if _CLASSIC not in properties:
+        del cognito._identity_pools[made[0]][_CLASSIC]
+    return made
 
 
 @around(cognito, "_get_id")
@@ -49,6 +73,9 @@ def _get_id(stock: Callable[[Properties], Any], data: Properties) -> Any:
 @around(cognito, "_get_open_id_token")
 def _get_open_id_token(stock: Callable[[Properties], Any], data: Properties) -> Any:
     pool, identity = _pool_of(data)
+    if pool and str(pool.get(_CLASSIC)).lower() == "false":
+        message = "Basic (classic) flow is not enabled, please use enhanced flow."
+        return _error("InvalidParameterException", message)
     return (pool and _refusal(pool, identity, data.get("Logins") or {})) or stock(data)
 
 

@@ -2,6 +2,7 @@
 
 There are no machines here, so `aws.instances_answer` says where the requests go that an instance gets: of an
 Auto Scaling group, a target group, or one instance, which counts first. Nothing listens on other instances.
+A group has its server in its account and Region: others may have a group of the same name.
 
 Faithful to: only a running instance answers, and only on connections that its security groups and those of
 the load balancer allow.
@@ -15,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import alb, autoscaling, ec2
 
 from localaws.patching import on_reset
@@ -23,17 +25,33 @@ from localaws.services.elbv2.listeners import users_of
 
 Record = dict[str, Any]
 
-_servers: dict[str, str] = {}  # by the id of an instance, or the name or ARN of a group
+_servers = AccountRegionScopedDict()  # by the id of an instance, or the name or ARN of a group
 on_reset(_servers.clear)
 
 
-def answer(request: dict[str, str | None]) -> str | None:
-    """Set, or with None remove, the server of an instance or a group; returns the one of before."""
-    name, url = str(request["group"]), request["url"]
-    before = _servers.pop(name, None)
-    if url is not None:
-        _servers[name] = url
-    return before
+def answer(account: str, region: str, group: str, url: str | None) -> dict[str, str | None]:
+    """Set, or with None remove, the server of an instance or a group.
+
+    Returns:
+        `refused`: why it cannot, `None` if it can; `before`: the URL of the server of before.
+    """
+    before = _servers.pop_scoped(account, region, group, None)
+    stores = (autoscaling._asgs, alb._tgs, ec2._instances)
+    if url is None:
+        return {"refused": None, "before": before}
+    if not any(store.contains_scoped(account, region, group) for store in stores):
+        there = sorted(
+            f"{place} {name}"
+            for store in stores[:2]
+            for (owner, place, name), _ in store.all_items()
+            if owner == account
+        )
+        text = (
+            f"group={group!r}: no Auto Scaling group, target group or instance of {region}; the groups are: "
+        )
+        return {"refused": text + (", ".join(there) or "none"), "before": before}
+    _servers.set_scoped(account, region, group, url)
+    return {"refused": None, "before": before}
 
 
 def server_of(instance: str, target_group: str) -> tuple[str, int] | None:

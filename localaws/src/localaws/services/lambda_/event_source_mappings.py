@@ -1,7 +1,9 @@
 """Settings of event source mappings, and partial batch responses, for queues and streams.
 
 Faithful to: `Tags`, `TumblingWindowInSeconds`, `StartingPositionTimestamp`, `ProvisionedPollerConfig`,
-`MetricsConfig`, `Queues` and `SourceAccessConfigurations` are stored, from a template and through the API.
+`MetricsConfig`, `Queues` and `SourceAccessConfigurations` are stored, from a template and through the API. A
+stack update that changes `Queues` or the virtual host succeeds and changes neither: CloudFormation does not
+replace the mapping for them, and UpdateEventSourceMapping takes neither.
 Partial batch responses: which responses mean that all, some or none of a batch failed. The alias or version
 in the mapping is what runs.
 Not to: provisioned pollers and metrics of mappings, which are only recorded; the time until a failed batch is
@@ -10,6 +12,9 @@ visibility timeout ends, and a stream's batch is retried with increasing delays.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
+https://docs.aws.amazon.com/lambda/latest/api/API_UpdateEventSourceMapping.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-eventsourcemapping.html
+https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/2140
 """
 
 from __future__ import annotations
@@ -36,6 +41,7 @@ _STORED = (
     "Queues",
     "SourceAccessConfigurations",
 )
+_ACCESS, _HOST = "SourceAccessConfigurations", "VIRTUAL_HOST"
 
 
 (RETRY_DELAY,) = numbers("LOCALAWS_SOURCE_RETRY_DELAY", "0.2", "a number of seconds")
@@ -53,7 +59,24 @@ def _create(stock: Handler, logical_id: str, properties: Properties, stack: str)
 def _update(
     stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
 ) -> Created:
-    return _stored(stock(physical_id, old, new, stack, logical_id), new)
+    before = dict(lambda_svc._esms.get(physical_id) or {})
+    made = stock(physical_id, old, new, stack, logical_id)
+    return _stored(made, new | _unchangeable(before, new) if made[0] == physical_id else new)
+
+
+def _unchangeable(before: Mapping[str, Any], new: Properties) -> Properties:
+    """Queue and virtual host, which CloudFormation neither replaces a mapping for nor can update."""
+    queues = before.get("Queues")
+    if queues is None:
+        return {}
+    if new.get("Queues") != queues:
+        logger.warning("mapping %s: Queues stays %s: no update can change it", before["UUID"], queues)
+    access = [one for one in new.get(_ACCESS) or () if one["Type"] != _HOST]
+    return {"Queues": queues, _ACCESS: [*access, *_hosts(before)]}
+
+
+def _hosts(record: Mapping[str, Any]) -> list[Any]:
+    return [one for one in record.get(_ACCESS) or () if one["Type"] == _HOST]
 
 
 def _stored(mapping: Created, properties: Properties) -> Created:
@@ -83,10 +106,8 @@ def _update_esm(stock: Callable[[str, Properties], Any], esm_id: str, data: Prop
     if answer[0] >= 300:
         return answer
     record = lambda_svc._esms[esm_id]
-    access, name = data.get("SourceAccessConfigurations"), "SourceAccessConfigurations"
-    if access is not None:  # the virtual host of a broker stays: no update can name it
-        hosts = [one for one in record.get(name) or () if one["Type"] == "VIRTUAL_HOST"]
-        data = data | {name: [*access, *hosts]}
+    if data.get(_ACCESS) is not None:  # the virtual host of a broker stays: no update can name it
+        data = data | {_ACCESS: [*data[_ACCESS], *_hosts(record)]}
     _store(esm_id, record | data)
     return json_response(lambda_svc._esm_response(record))
 

@@ -13,7 +13,8 @@ Faithful to: when a mapping is created or updated, through the API or in CloudFo
 - a tumbling window reads a shard with one invocation at a time;
 - up to 10 filters, each a valid event pattern; no destination of successful batches;
 - a broker of the same account, one queue, one secret, and a virtual host for RabbitMQ only;
-- a source and a function have one mapping, and are in the same Region; the source exists.
+- a source and a function have one mapping, also while CloudFormation replaces it for another starting
+  position, and are in the same Region; the source exists.
 Not to: which settings Lambda refuses for the other kind of source; the quota of five filters, which AWS
 raises to ten on request; the words of the errors about batches of FIFO queues, about Regions, ages of
 records, the number of filters, tumbling windows, times in the future and brokers: AWS does not document them.
@@ -22,6 +23,7 @@ https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-mq-params.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-update-behaviors.html
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ from localaws.services.lambda_.event_filters import is_pattern
 _MOST_FILTERS = 10
 # https://docs.aws.amazon.com/lambda/latest/api/API_SourceAccessConfiguration.html
 _ACCESS_URI = re.compile(r"[a-zA-Z0-9-/*:_+=.@]{1,200}")
+# What replaces a mapping. CloudFormation makes the new one before it deletes the old one.
+_REPLACING = ("EventSourceArn", "StartingPosition", "StartingPositionTimestamp")
 _AFTER = ["iam.functions", "lambda_.event_source_mappings", "lambda_.fifo_destinations"]
 
 Refusal = tuple[str, str]
@@ -246,7 +250,8 @@ def _create(stock: Handler, logical_id: str, properties: Properties, stack: str)
 def _update(
     stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
 ) -> Created:
-    _require(refusal(new))
+    replaced = any(old.get(name) != new.get(name) for name in _REPLACING)
+    _require(refusal(new) or (replaced and (_missing(new) or _conflict(new))) or None)
     return stock(physical_id, old, new, stack, logical_id)
 
 

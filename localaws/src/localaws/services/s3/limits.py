@@ -136,7 +136,7 @@ def _copy_object(stock: Callable[..., Any], bucket_name: str, dest_key: str, hea
     return stock(bucket_name, dest_key, headers)
 
 
-@around(s3, "_delete_objects")
+@around(s3, "_delete_objects", after=["s3.additional_permissions"])
 def _delete_objects(
     stock: Callable[..., Any], bucket_name: str, body: bytes, *args: Any, **kwargs: Any
 ) -> Any:

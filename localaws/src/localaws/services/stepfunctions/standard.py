@@ -6,7 +6,8 @@ SendTaskHeartbeat need a permission for the state machine whose task waits. They
 `TaskTimedOut` when the task or its execution is over, with `InvalidToken` for what is no token, and
 SendTaskSuccess with `InvalidOutput` for what is no JSON. Tokens of tasks have hundreds of characters, of
 which AWS allows up to 2,048.
-Not to: tokens of activities, whose end is not remembered.
+Not to: tokens of activities, whose end is not remembered; RedriveExecution, which is refused as an unknown
+action.
 
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html
