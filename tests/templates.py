@@ -124,6 +124,12 @@ def read_templates(folder: Path) -> dict[str, Resources]:
     }
 
 
+def read_stage(app: App, name: str) -> dict[str, Resources]:
+    """Synthesise an app; return the template of each stack of one of its stages, by the stack's id."""
+    stacks = app.synth().get_nested_assembly(f"assembly-{name}").stacks
+    return {artifact.hierarchical_id.rpartition("/")[2]: Resources(artifact.template) for artifact in stacks}
+
+
 def stack_with(build: Callable[[Stack], object]) -> Any:
     """Declare a stack that tests of this module look at; its name is a fixture with its ``Resources``.
 

@@ -13,7 +13,7 @@ import cdk_lambda_patterns
 from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
 from tasks.synthesis import app_context
-from tests.templates import Assembly, Resources, walk
+from tests.templates import Assembly, Resources, read_stage, walk
 
 LIBRARY = Path(cdk_lambda_patterns.__path__[0])
 
@@ -36,8 +36,7 @@ def templates(place: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     )
     for row in ARCHITECTURES:
         row.make_stack(elsewhere if place in row.exemptions else stage)
-    stacks = app.synth().get_nested_assembly(f"assembly-{place}").stacks
-    return {artifact.hierarchical_id.rpartition("/")[2]: Resources(artifact.template) for artifact in stacks}
+    return read_stage(app, place)
 
 
 def arns_of_another_partition(template: str, partition: str | None) -> list[str]:

@@ -28,7 +28,7 @@ from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
 from tasks.synthesis import app_context
-from tests.templates import Assembly, Resources, read_templates, walk
+from tests.templates import Assembly, Resources, read_stage, read_templates, walk
 
 # A Region that has everything.
 ENVIRONMENT = Environment(account="123456789012", region="us-east-1")
@@ -92,8 +92,7 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Resources]:
     stage = Stage(app, "Company", env=ENVIRONMENT)
     for row in ARCHITECTURES:
         row.make_stack(stage)
-    stacks = app.synth().get_nested_assembly("assembly-Company").stacks
-    return {artifact.hierarchical_id.rpartition("/")[2]: Resources(artifact.template) for artifact in stacks}
+    return read_stage(app, "Company")
 
 
 @pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.id)
